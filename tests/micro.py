@@ -1,7 +1,8 @@
-"""Tiny test runner for MicroPython: `micropython tests/micro.py FILE...` runs the functions test_* of each file.
+"""Tiny test runner for MicroPython: `micropython tests/micro.py FILE...`, started by tests/host and tests/contract.
 
-tests/host/test_micro.py calls it for tests/unit and tests/contract. A coroutine function is run by asyncio. Prints one line
-per failure and a closing "N passed, N failed"; the exit status is 1 after a failure.
+Runs the functions test_* of each file, given relative to the repository's root, which is the current directory, and
+what its `contract_cases` lists. A coroutine is run by asyncio. Prints each failure and closes with "N passed, N failed";
+the exit status is 1 after a failure or when there was no test.
 """
 
 import asyncio
@@ -16,38 +17,35 @@ def _module(path: str):
     return module
 
 
-def _is_coroutine(value) -> bool:
-    return hasattr(value, "send") and hasattr(value, "throw")
+def tests_of(module) -> list:
+    """[(name, function)]"""
+    found = [(name, getattr(module, name)) for name in sorted(dir(module)) if name.startswith("test_")]
+    if hasattr(module, "contract_cases"):
+        found += module.contract_cases()
+    return found
 
 
-def run(path: str) -> tuple:
-    """(passed, failed) of one file, given relative to the current directory, which is the repository's."""
-    module = _module(path)
-    passed = failed = 0
-    for name in sorted(dir(module)):
-        if not name.startswith("test_"):
-            continue
-        try:
-            result = getattr(module, name)()
-            if _is_coroutine(result):
-                asyncio.run(result)
-            passed += 1
-        except Exception as error:
-            failed += 1
-            print("FAILED %s::%s" % (path, name))
-            sys.print_exception(error)
-    return passed, failed
+def run(name: str, function) -> bool:
+    """True if the test passed."""
+    try:
+        result = function()
+        if hasattr(result, "send"):
+            asyncio.run(result)
+        return True
+    except Exception as error:
+        print("FAILED " + name)
+        sys.print_exception(error)
+        return False
 
 
 def main(paths: list) -> None:
     sys.path.insert(0, "")
-    passed = failed = 0
+    results = []
     for path in paths:
-        counts = run(path)
-        passed += counts[0]
-        failed += counts[1]
-    print("%d passed, %d failed" % (passed, failed))
-    sys.exit(1 if failed or not passed else 0)
+        results += [run("%s::%s" % (path, name), function) for name, function in tests_of(_module(path))]
+    failed = results.count(False)
+    print("%d passed, %d failed" % (len(results) - failed, failed))
+    sys.exit(1 if failed or not results else 0)
 
 
 if __name__ == "__main__":
