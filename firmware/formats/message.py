@@ -1,0 +1,222 @@
+"""Every message of the wire, by type number. A number is never used again; a retired one stays here with its reason.
+
+Conversations (agent first):
+
+    HELLO -> WELCOME                                       then PAIR -> PAIRED, or AUTH -> READY
+    BEGIN -> GRANT | ERROR(BUSY, retry_s)                  then any of:
+      PACK (no reply; an ERROR ends the backup), SYNC -> SYNCED, RFE_QUERY -> RFE_CANDIDATES,
+      RFE_CLAIM -> RFE_CHALLENGE, RFE_PROOF -> RFE_VERDICT, PRINTS_GET -> PRINTS ... PRINTS(last)
+    COMMIT -> COMMITTED, or ABANDON -> ABANDONED
+    VIEWS_GET -> VIEWS, ITEMS_GET -> (DATA | LOST) ... END, READ -> (DATA | LOST) ... END, STATUS_GET -> STATUS
+    anything -> ERROR
+"""
+
+from firmware.formats import limits
+from firmware.formats.record import Record, Rows, Text
+
+REF = Record("wire.REF", (("group", "I"), ("index", "I")), "An item by group and index.")
+CRC = Record("wire.CRC", (("crc", "I"),), "CRC-32 of a file's name, size and time.")
+CANDIDATE = Record(
+    "wire.CANDIDATE",
+    (("row", "I"), ("group", "I"), ("index", "I"), ("size", "Q"), ("signature", "8s")),
+    "For row `row` of the query: a file object with that CRC, its size and 8 bytes of its signature.",
+)
+CLAIM = Record("wire.CLAIM", (("group", "I"), ("index", "I"), ("size", "Q"), ("signature", "32s")), "`I hold this file.`")
+RANGE = Record("wire.RANGE", (("offset", "Q"), ("length", "I")), "Bytes of the claimed file.")
+DIGEST = Record("wire.DIGEST", (("digest", "32s"),), "BLAKE2b-256 of the challenged range, keyed with the nonce.")
+VERDICT = Record("wire.VERDICT", (("granted", "B"),), "1: the file object may be referenced. 0: unknown, refused and absent alike.")
+PRINT = Record("wire.PRINT", (("length", "I"), ("weak", "I"), ("strong", "8s")), "Fingerprint of one chunk, and its length.")
+SPAN = Record(
+    "wire.SPAN",
+    (("group", "I"), ("index", "I"), ("first", "I"), ("count", "I")),
+    "Chunks first .. first+count-1 of a file object, counted over its runs without holes; count 0xFFFFFFFF: to the end.",
+)
+VIEW = Record(
+    "wire.VIEW",
+    (
+        ("view", "I"),
+        ("root_group", "I"),
+        ("root_index", "I"),
+        ("time_ns", "q"),
+        ("files", "Q"),
+        ("bytes", "Q"),
+        ("stored_bytes", "Q"),
+    ),
+    "One restorable point in time: its DTF root, files and bytes in it, bytes that its backup added to the disk.",
+)
+
+ALL = 0xFFFFFFFF
+
+# ITEMS_GET.source, READ.source, VIEWS_GET.source
+DISK = 0
+TAPE = 1
+
+# type number, name, from, rows, about
+_TABLE = (
+    (1, "HELLO", "agent", (("protocol", "H"), ("software", Text(64))), "First frame."),
+    (
+        2,
+        "WELCOME",
+        "appliance",
+        (("protocol", "H"), ("uuid", "16s"), ("time_ns", "q"), ("name", Text(64)), ("software", Text(64))),
+        "uuid: of the appliance.",
+    ),
+    (
+        3,
+        "ERROR",
+        "appliance",
+        (("code", "H"), ("retry_s", "I"), ("text", Text(512))),
+        "code: firmware/formats/refusal.py. retry_s: when to ask again, 0 if it is no use.",
+    ),
+    (
+        4,
+        "PAIR",
+        "agent",
+        (("nonce", "16s"), ("proof", "32s"), ("host", Text(128))),
+        "proof: firmware/formats/pairing.py; the code itself is never sent.",
+    ),
+    (
+        5,
+        "PAIRED",
+        "appliance",
+        (("uuid", "16s"), ("token", "32s"), ("proof", "32s"), ("name", Text(64))),
+        "uuid and token authenticate the client from now on; proof shows that the appliance knows the code.",
+    ),
+    (6, "AUTH", "agent", (("uuid", "16s"), ("token", "32s")), ""),
+    (7, "READY", "appliance", (("name", Text(64)), ("policy", Text(512))), "name: of the client; policy: JSON, {} by default."),
+    (
+        10,
+        "BEGIN",
+        "agent",
+        (("files", "Q"), ("bytes", "Q")),
+        "Asks for a backup slot; an estimate of what will be sent.",
+    ),
+    (
+        11,
+        "GRANT",
+        "appliance",
+        (
+            ("group", "I"),
+            ("next_data", "I"),
+            ("next_file", "I"),
+            ("next_node", "I"),
+            ("rate_bytes_s", "Q"),
+            ("block_bytes", "I"),
+        ),
+        "The BDF id of this backup and the first free index of each kind: above 0 when a cut backup is continued. "
+        "rate 0: unlimited. block: bytes to send at a time.",
+    ),
+    (12, "PACK", "agent", (), "Body is a pack (pack.HEADER ...), items in index order without gaps."),
+    (13, "SYNC", "agent", (), "Asks to make everything sent so far durable."),
+    (
+        14,
+        "SYNCED",
+        "appliance",
+        (("next_data", "I"), ("next_file", "I"), ("next_node", "I")),
+        "Items below these are durable and are not lost with the connection.",
+    ),
+    (15, "RFE_QUERY", "agent", (("crcs", Rows(CRC, limits.RFE_QUERY_ROWS)),), ""),
+    (16, "RFE_CANDIDATES", "appliance", (("candidates", Rows(CANDIDATE, 2 * limits.RFE_QUERY_ROWS)),), "At most 2 a row."),
+    (17, "RFE_CLAIM", "agent", (("claims", Rows(CLAIM, limits.RFE_CLAIM_ROWS)),), ""),
+    (
+        18,
+        "RFE_CHALLENGE",
+        "appliance",
+        (("nonce", "16s"), ("ranges", Rows(RANGE, limits.RFE_CLAIM_ROWS))),
+        "One range for each claim, also for claims of nothing: length 0 only for an empty file.",
+    ),
+    (19, "RFE_PROOF", "agent", (("digests", Rows(DIGEST, limits.RFE_CLAIM_ROWS)),), "One for each claim, in order."),
+    (20, "RFE_VERDICT", "appliance", (("verdicts", Rows(VERDICT, limits.RFE_CLAIM_ROWS)),), "One for each claim, in order."),
+    (21, "PRINTS_GET", "agent", (("group", "I"), ("index", "I")), "Fingerprint set of a file object that the client may read."),
+    (
+        22,
+        "PRINTS",
+        "appliance",
+        (("last", "B"), ("prints", Rows(PRINT, 32768))),
+        "In file order, holes left out; as many frames as it takes.",
+    ),
+    (
+        30,
+        "COMMIT",
+        "agent",
+        (("root_group", "I"), ("root_index", "I"), ("time_ns", "q"), ("files", "Q"), ("bytes", "Q")),
+        "Everything is sent: make it a view of this time.",
+    ),
+    (31, "COMMITTED", "appliance", (("view", "I"), ("stored_bytes", "Q")), "Durable and listed."),
+    (32, "ABANDON", "agent", (), "Give up this backup and free what it stored."),
+    (33, "ABANDONED", "appliance", (), ""),
+    (40, "VIEWS_GET", "agent", (("source", "B"), ("after", "I")), "Views with a number above `after`."),
+    (41, "VIEWS", "appliance", (("label", Text(64)), ("views", Rows(VIEW, 4096))), "label: of the tape. Ask again after a full one."),
+    (
+        42,
+        "ITEMS_GET",
+        "agent",
+        (("source", "B"), ("kind", "B"), ("refs", Rows(REF, limits.REF_ROWS))),
+        "File objects or nodes of the client's own trees. Answered by DATA in the order of refs, then END.",
+    ),
+    (
+        43,
+        "READ",
+        "agent",
+        (("source", "B"), ("spans", Rows(SPAN, limits.REF_ROWS))),
+        "Chunks of file objects. Answered by DATA that hold exactly those chunks in order, then END.",
+    ),
+    (
+        44,
+        "DATA",
+        "appliance",
+        (),
+        "Body is a pack. group and first are 0: items are those asked for next, in order.",
+    ),
+    (
+        45,
+        "LOST",
+        "appliance",
+        (("row", "I"), ("text", Text(512))),
+        "Row `row` of the request cannot be given, or not to its end; the next DATA begins with the row after it.",
+    ),
+    (46, "END", "appliance", (("lost", "I"),), "The request is answered; so many rows were lost."),
+    (50, "STATUS_GET", "agent", (), ""),
+    (51, "STATUS", "appliance", (("status", Text(16384)),), "JSON."),
+)
+
+NAMES = {row[0]: row[1] for row in _TABLE}
+SENDER = {row[0]: row[2] for row in _TABLE}
+RECORDS = {row[0]: Record("wire." + row[1], row[3], row[4]) for row in _TABLE}
+TYPES = {row[1]: row[0] for row in _TABLE}
+
+HELLO = TYPES["HELLO"]
+WELCOME = TYPES["WELCOME"]
+ERROR = TYPES["ERROR"]
+PAIR = TYPES["PAIR"]
+PAIRED = TYPES["PAIRED"]
+AUTH = TYPES["AUTH"]
+READY = TYPES["READY"]
+BEGIN = TYPES["BEGIN"]
+GRANT = TYPES["GRANT"]
+PACK = TYPES["PACK"]
+SYNC = TYPES["SYNC"]
+SYNCED = TYPES["SYNCED"]
+RFE_QUERY = TYPES["RFE_QUERY"]
+RFE_CANDIDATES = TYPES["RFE_CANDIDATES"]
+RFE_CLAIM = TYPES["RFE_CLAIM"]
+RFE_CHALLENGE = TYPES["RFE_CHALLENGE"]
+RFE_PROOF = TYPES["RFE_PROOF"]
+RFE_VERDICT = TYPES["RFE_VERDICT"]
+PRINTS_GET = TYPES["PRINTS_GET"]
+PRINTS = TYPES["PRINTS"]
+COMMIT = TYPES["COMMIT"]
+COMMITTED = TYPES["COMMITTED"]
+ABANDON = TYPES["ABANDON"]
+ABANDONED = TYPES["ABANDONED"]
+VIEWS_GET = TYPES["VIEWS_GET"]
+VIEWS = TYPES["VIEWS"]
+ITEMS_GET = TYPES["ITEMS_GET"]
+READ = TYPES["READ"]
+DATA = TYPES["DATA"]
+LOST = TYPES["LOST"]
+END = TYPES["END"]
+STATUS_GET = TYPES["STATUS_GET"]
+STATUS = TYPES["STATUS"]
+
+BODY_IS_PACK = (PACK, DATA)
