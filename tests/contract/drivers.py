@@ -3,8 +3,39 @@
 `contract_cases` gives (id, coroutine function) for pytest (test_contract.py) and for MicroPython (tests/micro.py).
 """
 
+import os
+
+from hal.linux.disk import FileDisk
+from hal.linux.libc import O_CREAT, O_EXCL, O_RDWR, check, libc, open_file
 from hal.linux.rwp import NativeProcessor
-from tests.contract import rwp
+from tests.contract import disk, rwp
+
+_DISK_BYTES = 1 << 20
+
+
+def _scratch(parent: str) -> str:
+    """A new path below `parent`."""
+    return "%s/bobbin-contract-%s" % (parent, "".join(["%02x" % byte for byte in os.urandom(8)]))
+
+
+def _sparse_file(path: str, size_bytes: int) -> None:
+    fd = open_file(path, O_RDWR | O_CREAT | O_EXCL)
+    check(libc.ftruncate(fd, size_bytes), "size of " + path)
+    libc.close(fd)
+
+
+def _file_disk(parent: str, offset: int):
+    async def run(case) -> None:
+        path = _scratch(parent)
+        _sparse_file(path, offset + _DISK_BYTES + 4096)
+        try:
+            opened = FileDisk(path, offset, _DISK_BYTES)
+            await case(opened)
+            await opened.close()
+        finally:
+            os.unlink(path)
+
+    return run
 
 
 async def _native_processor(case) -> None:
@@ -15,7 +46,10 @@ async def _native_processor(case) -> None:
 
 # (interface, driver, its cases, what runs one case)
 DRIVERS = (
-    ("rwp", "native", rwp.cases, _native_processor),
+    ("rwp", "native", rwp.CASES, _native_processor),
+    ("disk", "file", disk.CASES, _file_disk("/var/tmp", 0)),
+    ("disk", "region", disk.CASES, _file_disk("/var/tmp", 8192)),
+    ("disk", "tmpfs", disk.CASES, _file_disk("/dev/shm", 0)),
 )
 
 

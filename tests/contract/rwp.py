@@ -1,4 +1,4 @@
-"""Contract of hal.rwp.Processor: `cases` take the processor."""
+"""Contract of hal.rwp.Processor: `CASES` take the processor."""
 
 from hal.errors import CorruptData
 
@@ -157,7 +157,7 @@ async def rs_refuses(processor) -> None:
     _raises(ValueError, processor.rs_encoder, 250, 6)
 
 
-cases = {
+CASES = {
     "crc_vectors": crc_vectors,
     "crc_continues": crc_continues,
     "blake2b_vectors": blake2b_vectors,
