@@ -1,0 +1,120 @@
+"""The catalog: an index over the segments, kept in an ordered key-value database (LMDB), dumped to tape as it is.
+
+Keys are big-endian so that they sort as numbers; values are Records. Everything here can be rebuilt from the segments.
+"""
+
+import struct
+
+from firmware.formats.record import Record
+
+META = "meta"  # name -> value: see the META_ constants
+CLIENTS = "clients"  # client -> CLIENT
+VIEWS = "views"  # client, view -> VIEW
+GROUPS = "groups"  # BDF id -> GROUP
+PACKS = "packs"  # kind, group, first -> PACK
+REFS = "refs"  # kind, group, index -> u32 count of references; every live file object and node has one
+GRANTS = "grants"  # group, index, client -> "": this client proved that it holds the file object
+RFE = "rfe"  # CRC -> rfe.ENTRY, several
+SEGMENTS = "segments"  # segment -> SEGMENT; absent: free
+GARBAGE = "garbage"  # kind, group, index -> "": nothing refers to it, to be freed
+
+TABLES = (META, CLIENTS, VIEWS, GROUPS, PACKS, REFS, GRANTS, RFE, SEGMENTS, GARBAGE)
+DUPLICATES = (RFE,)
+
+META_UUID = b"uuid"  # of the store, 16 bytes
+META_EPOCH = b"epoch"  # NUMBER: times the store was opened
+META_CLIENT = b"next client"  # NUMBER
+META_GROUP = b"next group"  # NUMBER
+
+NUMBER = Record("catalog.NUMBER", (("value", "I"),), "A counter or a count of references.")
+
+CLIENT = Record(
+    "catalog.CLIENT",
+    (
+        ("uuid", "16s"),
+        ("token_hash", "32s"),
+        ("created_ns", "q"),
+        ("name", "64s"),
+        ("next_view", "I"),
+        ("pending", "I"),
+        ("segment", "I"),
+        ("length", "I"),
+    ),
+    "pending: BDF id of the backup under way, 0 if none. segment, length: where its CLIENT record lies and its bytes on disk.",
+)
+
+VIEW = Record(
+    "catalog.VIEW",
+    (
+        ("root_group", "I"),
+        ("root_index", "I"),
+        ("group", "I"),
+        ("time_ns", "q"),
+        ("files", "Q"),
+        ("bytes", "Q"),
+        ("stored_bytes", "Q"),
+        ("segment", "I"),
+        ("length", "I"),
+    ),
+    "segment, length: where its COMMIT record lies and its bytes on disk.",
+)
+
+# GROUP.state
+PENDING = 0  # a backup under way or cut; visible to its own client only
+SWEEPING = 1  # committed; what nothing refers to is being freed
+COMMITTED = 2
+ABANDONED = 3  # everything in it is being freed
+
+GROUP = Record(
+    "catalog.GROUP",
+    (("client", "I"), ("state", "B"), ("next_data", "I"), ("next_file", "I"), ("next_node", "I"), ("stored_bytes", "Q")),
+    "A BDF: whose, and the first index of each kind that is not durable yet.",
+)
+
+PACK = Record(
+    "catalog.PACK",
+    (("segment", "I"), ("offset", "I"), ("length", "I"), ("count", "H"), ("live", "I")),
+    "Where a pack lies (offset of its RECORD, RECORD.length). live: of DATA, how many (file object, pack) pairs need it; of FILES "
+    "and NODES, how many of its items exist.",
+)
+
+# SEGMENT.state
+OPEN = 1
+SEALED = 2
+
+# SEGMENT.area
+FULL = 0
+DELTA = 1
+MERGE = 2
+AREA_NAMES = ("full", "delta", "merge")
+
+SEGMENT = Record(
+    "catalog.SEGMENT",
+    (("state", "B"), ("area", "B"), ("tail", "I"), ("live", "I"), ("epoch", "I")),
+    "tail: bytes written. live: bytes of records that something needs; a sealed segment without any is free.",
+)
+
+
+def number_key(number: int) -> bytes:
+    """Key of CLIENTS, GROUPS, SEGMENTS and RFE."""
+    return struct.pack(">I", number)
+
+
+def pair_key(first: int, second: int) -> bytes:
+    """Key of VIEWS."""
+    return struct.pack(">II", first, second)
+
+
+def item_key(kind: int, group: int, index: int) -> bytes:
+    """Key of PACKS, REFS and GARBAGE."""
+    return struct.pack(">BII", kind, group, index)
+
+
+def grant_key(group: int, index: int, client: int) -> bytes:
+    """Key of GRANTS."""
+    return struct.pack(">III", group, index, client)
+
+
+def parse_item_key(key: bytes):
+    """(kind, group, index)."""
+    return struct.unpack(">BII", key)

@@ -1,0 +1,103 @@
+"""The raw region of the data disk: a superblock, then segments of equal size.
+
+    region  := SUPERBLOCK at 0 and at BLOCK (two copies), padding to SUPERBLOCK_BYTES, segments
+    segment := records one after the other, each RECORD then its body, each padded to ALIGN; where a flush ended a block early,
+               zeros up to the next BLOCK; a FOOTER record last
+    address of a byte := SUPERBLOCK_BYTES + segment number * SUPERBLOCK.segment_bytes + offset in the segment
+
+A segment is written once from front to end. Whoever scans one stops at the first record whose check fails, whose segment number
+differs, or whose epoch (counted up each time the store is opened) is below that of the record before: what follows is left over
+from before a power cut.
+"""
+
+from firmware.formats.record import Record, Rows
+
+BLOCK = 4096
+ALIGN = 8
+SUPERBLOCK_BYTES = 1 << 20
+SUPERBLOCK_COPIES = (0, BLOCK)
+SUPERBLOCK_MAGIC = b"BOBBIN-S"
+VERSION = 1
+RECORD_MAGIC = b"BSR1"
+
+# (capacity up to this many bytes, segment bytes): thousands of segments, each far larger than a pack
+SEGMENT_TABLE = ((8 << 30, 8 << 20), (1 << 40, 32 << 20), (1 << 64, 64 << 20))
+
+SUPERBLOCK = Record(
+    "disk.SUPERBLOCK",
+    (
+        ("magic", "8s"),
+        ("version", "I"),
+        ("uuid", "16s"),
+        ("segment_bytes", "I"),
+        ("segments", "I"),
+        ("created_ns", "q"),
+        ("crc", "I"),
+    ),
+    "crc: CRC-32C of the fields before it.",
+)
+
+# RECORD.kind
+PACK = 1  # body: a pack as firmware/formats/pack.py
+COMMIT = 2  # body: COMMITTED; the view exists from here on
+CLIENT = 3  # body: CLIENT_BODY; replaces an earlier one of the same id
+UNVIEW = 4  # body: UNVIEW_BODY
+UNCLIENT = 5  # body: UNVIEW_BODY with view 0
+FOOTER = 6  # body: FOOTER_BODY
+
+RECORD = Record(
+    "disk.RECORD",
+    (("magic", "4s"), ("kind", "B"), ("epoch", "I"), ("segment", "I"), ("length", "I"), ("crc", "I")),
+    "Opens a record; `length` bytes of body follow. crc: CRC-32C of the fields before it, continued over the body.",
+)
+
+COMMIT_BODY = Record(
+    "disk.COMMIT_BODY",
+    (
+        ("client", "I"),
+        ("view", "I"),
+        ("group", "I"),
+        ("root_group", "I"),
+        ("root_index", "I"),
+        ("time_ns", "q"),
+        ("files", "Q"),
+        ("bytes", "Q"),
+        ("stored_bytes", "Q"),
+    ),
+    "A backup of BDF `group` is complete and is this view.",
+)
+
+CLIENT_BODY = Record(
+    "disk.CLIENT_BODY",
+    (("client", "I"), ("uuid", "16s"), ("token_hash", "32s"), ("created_ns", "q"), ("name", "64s")),
+    "name: UTF-8, zero padded. token_hash: BLAKE2b-256 of the token, zeros while unpaired.",
+)
+
+UNVIEW_BODY = Record("disk.UNVIEW_BODY", (("client", "I"), ("view", "I")), "That view (or client) was deleted.")
+
+FOOTER_ROW = Record(
+    "disk.FOOTER_ROW",
+    (
+        ("kind", "B"),
+        ("items", "B"),
+        ("count", "H"),
+        ("offset", "I"),
+        ("length", "I"),
+        ("group", "I"),
+        ("first", "I"),
+        ("crc", "I"),
+    ),
+    "One record of the segment: RECORD.kind, place, RECORD.length and crc; of a pack also pack.HEADER's kind, count, group, first.",
+)
+
+FOOTER_ROWS = 65536
+
+FOOTER_BODY = Record("disk.FOOTER_BODY", (("rows", Rows(FOOTER_ROW, FOOTER_ROWS)),), "The table of a sealed segment.")
+
+
+def segment_bytes(capacity_bytes: int) -> int:
+    """Segment size for a region of this size."""
+    for bound, size in SEGMENT_TABLE:
+        if capacity_bytes <= bound:
+            return size
+    return SEGMENT_TABLE[-1][1]
