@@ -1,0 +1,26 @@
+"""Any UEFI box with an AHCI disk, a wired LAN port and a SAS or SCSI adapter."""
+
+TABLE = {
+    "name": "pc_x86_64",
+    "product": "",
+    "modules": (
+        "sd_mod", "sg", "ahci", "mpt3sas", "mptsas", "mptspi", "megaraid_sas", "sym53c8xx", "aic7xxx", "virtio_scsi",
+        "xhci_pci", "ehci_pci", "usb_storage", "uas", "sdhci_pci", "mmc_block", "virtio_blk",
+        "e1000e", "igb", "igc", "realtek", "r8169", "tg3", "e1000", "virtio_net",
+        "crc32c_intel", "crc32c_generic", "ext4",
+        "iTCO_wdt", "i6300esb", "i2c_i801", "i2c_dev",
+        "efi_pstore",
+    ),
+    "parameters": {"usb_storage": "delay_use=1"},
+    "serials": (("/dev/ttyS0", 115200), ("/dev/ttyS1", 115200)),
+    "watchdog": "/dev/watchdog0",
+    "smbus": "SMBus I801",
+    "disk_bus": "/ata",
+}
+
+
+def build(arguments: list):
+    """The machine; it takes no arguments."""
+    from hal.linux.pc import PcMachine
+
+    return PcMachine(TABLE)

@@ -1,0 +1,225 @@
+"""A UEFI x86-64 box as a `hal.machine.Machine`: what `board/qemu_q35.py` and `board/pc_x86_64.py` have in common."""
+
+from hal.errors import HalError, NotReady
+from hal.linux import block, gpt, lan, system, volume
+from hal.linux.modules import ModuleTable
+from hal.loop import now_ms, sleep_ms
+from hal.machine import NONE, OURS, Machine, Volume
+
+_DEVICE_WAIT_MS = 15000
+_DEVICE_POLL_MS = 20
+_LINK_WAIT_MS = 10000
+_SG_CLASS = "/sys/class/scsi_generic"
+_SEQUENTIAL = "1"  # SPC-4 table 138: peripheral device type of a tape drive
+_PSTORE = "/sys/fs/pstore"
+
+
+class PcMachine(Machine):
+    """`table` is the board's: see board/qemu_q35.py. `warnings` lists what did not come up at start, as text."""
+
+    def __init__(self, table: dict):
+        self.name = table["name"]
+        self.warnings = []
+        self.network = {"interface": "", "address": "", "mask": "", "gateway": "", "mac": ""}
+        self.scratch = "/tmp"
+        self.serials = []
+        self.watchdog = None
+        self.i2c = None
+        self._table = table
+
+    async def start(self) -> None:
+        from hal.linux.clock import SystemClock
+        from hal.linux.rwp import NativeProcessor
+
+        system.mount_kernel_filesystems()
+        self.clock = SystemClock()
+        self.processor = NativeProcessor()
+        self._optional("serial line", self._open_serials)
+        failed = ModuleTable().load_present(self._table["modules"], self._table["parameters"])
+        self.warnings += ["module %s: %s" % pair for pair in failed]
+        self._optional("watchdog", self._open_watchdog)
+        self._optional("i2c", self._open_i2c)
+        self._optional("LAN", self._find_lan)
+
+    def _optional(self, what: str, action) -> None:
+        """A part that fails is reported, and the appliance comes up without it."""
+        try:
+            action()
+        except (HalError, OSError, ImportError) as error:
+            self.warnings.append("%s: %s" % (what, error))
+
+    def _open_serials(self) -> None:
+        from hal.linux.serial import TtySerial
+
+        for path, baud in self._table["serials"]:
+            # The 8250 driver makes nodes for ports that are not there.
+            if system.read_text("/sys/class/tty/%s/type" % path.rpartition("/")[2]) != "0":
+                self.serials.append(TtySerial(path, baud))
+
+    def _open_watchdog(self) -> None:
+        from hal.linux.watchdog import LinuxWatchdog
+
+        if self._table["watchdog"].rpartition("/")[2] in system.names("/dev"):
+            self.watchdog = LinuxWatchdog(self._table["watchdog"])
+
+    def _open_i2c(self) -> None:
+        from hal.linux.i2c import LinuxSMBus
+
+        for adapter in system.names("/sys/class/i2c-dev"):
+            if self._table["smbus"] in system.read_text("/sys/class/i2c-dev/%s/name" % adapter):
+                self.i2c = LinuxSMBus("/dev/" + adapter)
+                return
+
+    def _find_lan(self) -> None:
+        lan.set_up("lo")
+        found = lan.interfaces()
+        for name in found:
+            lan.set_up(name)
+        if found:
+            self._use(found[0])
+
+    def _use(self, interface: str) -> None:
+        self.network["interface"] = interface
+        self.network["mac"] = lan.mac(interface)
+
+    async def wait_link(self) -> str:
+        """The first interface with a live cable, else the first one. Raises NotReady without any interface."""
+        found = lan.interfaces()
+        if not found:
+            raise NotReady("no LAN interface: the board has no Ethernet port that its modules drive")
+        deadline = now_ms() + _LINK_WAIT_MS
+        while now_ms() < deadline:
+            for name in found:
+                if lan.has_carrier(name):
+                    self._use(name)
+                    return name
+            await sleep_ms(50)
+        return self.network["interface"]
+
+    async def configure_network(self, address: str, mask: str, gateway: str) -> None:
+        name = await self.wait_link()
+        lan.set_address(name, address, mask)
+        if gateway:
+            lan.set_gateway(gateway)
+        self.network.update({"address": address, "mask": mask, "gateway": gateway})
+
+    async def open_broadcast(self, port: int, peer_port: int):
+        from hal.linux.datagram import BroadcastSocket
+
+        return BroadcastSocket(await self.wait_link(), port, peer_port)
+
+    def crash_logs(self) -> list:
+        """[(name, text)] of kernel panics that survived in EFI variables, oldest name first."""
+        found = []
+        for name in system.names(_PSTORE):
+            try:
+                with open("%s/%s" % (_PSTORE, name), "rb") as log:
+                    found.append((name, log.read(65536).decode("utf-8", "replace")))
+            except OSError as error:
+                self.warnings.append("crash log %s: %s" % (name, error))
+        return found
+
+    def clear_crash_logs(self) -> None:
+        """Free the EFI variables: they are few."""
+        for name in system.names(_PSTORE):
+            system.remove("%s/%s" % (_PSTORE, name))
+
+    async def _wait_disk(self, find):
+        """Disks show up some time after their drivers. Gives None when `find(devices)` stays empty."""
+        deadline = now_ms() + _DEVICE_WAIT_MS
+        while True:
+            found = find(block.devices())
+            if found or now_ms() > deadline:
+                return found
+            await sleep_ms(_DEVICE_POLL_MS)
+
+    async def open_config(self):
+        from hal.linux.disk import FileDisk
+
+        flash = await self._wait_disk(block.flash_disk)
+        if not flash:
+            raise NotReady("no flash disk with a config partition was found: is this the disk that was booted from?")
+        path = flash.partition_path(flash.partition(gpt.CONFIG_TYPE))
+        await volume.wait_for(path, _DEVICE_WAIT_MS)
+        disk = FileDisk(path)
+        await disk.open()
+        return disk
+
+    async def _data_device(self):
+        """The data disk, looked up anew each time: disks are hot-plugged. Raises NotReady."""
+        device = block.data_disk(block.devices(), self._table["disk_bus"])
+        if not device:
+            raise NotReady("no data disk: connect a SATA disk")
+        return device
+
+    async def disk_identity(self) -> dict:
+        from hal.linux.disk import FileDisk
+
+        disk = FileDisk((await self._data_device()).path)
+        await disk.open()
+        try:
+            return await disk.identify()
+        finally:
+            await disk.close()
+
+    async def probe_volume(self) -> str:
+        try:
+            return volume.probe(await self._data_device())
+        except NotReady:
+            return NONE
+
+    async def format_volume(self) -> None:
+        device = await self._data_device()
+        volume.detach()
+        await volume.format_device(device)
+        fresh = await self._data_device()
+        await volume.make_filesystem(fresh.partition_path(fresh.partition(gpt.CATALOG_TYPE)))
+
+    async def open_volume(self) -> Volume:
+        from hal.linux.disk import FileDisk
+
+        device = await self._data_device()
+        if volume.probe(device) != OURS:
+            raise NotReady("%s is not formatted for Bobbin: use `disk format`" % device.path)
+        await volume.attach(device.partition_path(device.partition(gpt.CATALOG_TYPE)))
+        disk = FileDisk(device.partition_path(device.partition(gpt.STORE_TYPE)))
+        await disk.open()
+        return Volume(volume.MOUNT_POINT, disk)
+
+    async def close_volume(self) -> None:
+        volume.detach()
+
+    async def tape_transports(self) -> list:
+        from hal.linux.sg import SgTransport
+
+        found = []
+        for name in system.names(_SG_CLASS):
+            if system.read_text("%s/%s/device/type" % (_SG_CLASS, name)) == _SEQUENTIAL:
+                found.append(SgTransport("/dev/" + name))
+        return found
+
+    def open_kv(self, directory: str, tables, duplicates=(), map_bytes: int = 0, read_only: bool = False):
+        from hal.linux.lmdb import Lmdb
+
+        return Lmdb(directory, tables, duplicates, map_bytes, read_only)
+
+    async def listen_tcp(self, host: str, port: int):
+        from hal.linux.net import TcpListener
+
+        return TcpListener(host, port)
+
+    async def listen_tls(self, host: str, port: int, certificate: bytes, key: bytes):
+        from hal.linux.net import TlsListener
+
+        return TlsListener(host, port, certificate, key)
+
+    def make_identity(self, common_name: str):
+        from hal.linux.identity import make_identity
+
+        return make_identity(common_name)
+
+    async def power_off(self) -> None:
+        system.power_off()
+
+    async def reboot(self) -> None:
+        system.restart()

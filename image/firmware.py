@@ -1,0 +1,52 @@
+"""Compiles firmware/, hal/ and board/ to .mpy with the mpy-cross of the same version as the image's MicroPython."""
+
+import sys
+from pathlib import Path
+
+from image import tables
+from image.paths import BUILD, ROOT, VENV, BuildError, run
+
+VERSION_FILE = ROOT / "firmware" / "version.py"
+
+
+def version() -> str:
+    """VERSION in firmware/version.py."""
+    found = {}
+    exec(VERSION_FILE.read_text(), found)
+    return found["VERSION"]
+
+
+def sources() -> list:
+    """Paths, relative to the project, of every file that goes into the image."""
+    found = []
+    for folder in tables.SOURCES:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            name = path.relative_to(ROOT).as_posix()
+            if not any(name == left or name.startswith(left + "/") for left in tables.LEFT_OUT):
+                found.append(name)
+    return found
+
+
+def _compiler() -> str:
+    beside = [Path(sys.executable).parent, VENV / "bin"]
+    for folder in beside:
+        if (folder / "mpy-cross").exists():
+            return str(folder / "mpy-cross")
+    raise BuildError("mpy-cross is not installed: run python3 build.py setup")
+
+
+def compile_file(source: Path, name: str) -> bytes:
+    """The .mpy of `source`; `name` is what tracebacks will show."""
+    target = BUILD / "mpy" / (name[:-3] + ".mpy")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists() or target.stat().st_mtime_ns <= source.stat().st_mtime_ns:
+        run([_compiler(), "-s", name, "-o", target, source])
+    return target.read_bytes()
+
+
+def compiled() -> dict:
+    """{path in the image without the root: .mpy}. Raises BuildError with the compiler's message."""
+    found = {name[:-3] + ".mpy": compile_file(ROOT / name, name) for name in sources()}
+    if "firmware/main.mpy" not in found:
+        found["firmware/main.mpy"] = compile_file(ROOT / "image/standin.py", "firmware/main.py")
+    return found

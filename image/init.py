@@ -1,0 +1,36 @@
+"""First module that PID 1 runs in the image (`-m init`). Not used anywhere else.
+
+An uncaught exception is written to the kernel log as well: PID 1 then ends, the kernel panics, and what the kernel log
+holds survives in EFI variables, where the next boot finds it.
+"""
+
+import io
+import sys
+
+sys.path[:] = ["/lib/bobbin", ".frozen"]
+
+
+def _log(error: BaseException) -> None:
+    text = io.StringIO()
+    sys.print_exception(error, text)
+    with open("/dev/kmsg", "w") as kernel_log:
+        for line in text.getvalue().split("\n"):
+            # One write is one record; <2> is KERN_CRIT, shown on the console even when "quiet".
+            kernel_log.write("<2>bobbin: " + line[:200] + "\n")
+            kernel_log.flush()
+
+
+def run() -> None:
+    try:
+        from hal.linux import system
+
+        system.mount_kernel_filesystems()
+        from firmware import main
+
+        main.main(["--board", "auto"])
+    except BaseException as error:
+        _log(error)
+        raise
+
+
+run()
