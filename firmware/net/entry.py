@@ -1,0 +1,53 @@
+"""HELLO, PAIR and AUTH: who speaks. Handlers of session.py."""
+
+from firmware.formats import message
+from firmware.formats.frame import PROTOCOL
+from firmware.formats.refusal import Refusal
+from firmware.version import VERSION
+
+SOFTWARE = "bobbin " + VERSION
+POLICY = "{}"
+_NO_UUID = bytes(16)
+
+
+async def hello(session, request: int, values) -> None:
+    if values.protocol != PROTOCOL:
+        raise Refusal("VERSION", "protocol: expected %d, got %d: install matching versions" % (PROTOCOL, values.protocol))
+    appliance = session.appliance
+    uuid = appliance.store.uuid if appliance.store else _NO_UUID
+    name = appliance.config.get("appliance.name")
+    await session.channel.send(message.WELCOME, request, PROTOCOL, uuid, appliance.machine.clock.now_ns(), name, SOFTWARE)
+
+
+async def pair(session, request: int, values) -> None:
+    pairing = session.appliance.pairing
+    client, token, proof = await _slowed(session, "PAIRING", pairing.pair(values.nonce, values.proof))
+    session.appliance.log.info("lan", "%s paired as client %s" % (session.peer, client.name))
+    await session.channel.send(message.PAIRED, request, client.uuid, token, proof, client.name)
+
+
+async def auth(session, request: int, values) -> None:
+    pairing = session.appliance.pairing
+    client = await _slowed(session, "AUTH", pairing.authenticate(values.uuid, values.token))
+    session.server.admit(session, client)
+    session.client = client
+    await session.channel.send(message.READY, request, client.name, POLICY)
+
+
+async def _slowed(session, wrong: str, attempt):
+    """The attempt's result; one refused as `wrong` counts against the address."""
+    slowdown = session.server.slowdown
+    try:
+        slowdown.check(session.address)
+    except Refusal:
+        attempt.close()
+        raise
+    try:
+        result = await attempt
+    except Refusal as refusal:
+        if refusal.name == wrong:
+            slowdown.failed(session.address)
+            session.appliance.log.warning("lan", "%s: %s" % (session.peer, refusal.text))
+        raise
+    slowdown.succeeded(session.address)
+    return result

@@ -1,0 +1,85 @@
+"""VIEWS_GET, ITEMS_GET, READ, PRINTS_GET, STATUS_GET: what a client may see of its own. Handlers of session.py."""
+
+import json
+
+from firmware.formats import message
+from firmware.formats.pack import FILES, NODES
+from firmware.formats.refusal import Refusal
+
+
+class _Sink:
+    """Takes what a reader finds and sends it on; the reader waits while the line is full."""
+
+    def __init__(self, session, request: int):
+        self._channel = session.channel
+        self._request = request
+        self.rows_lost = 0
+
+    async def data(self, body) -> None:
+        """`body` is a pack; free to be reused on return."""
+        await self._channel.send_pack(message.DATA, self._request, body)
+
+    async def lost(self, row: int, text: str) -> None:
+        self.rows_lost += 1
+        await self._channel.send(message.LOST, self._request, row, text)
+
+    async def prints(self, last: bool, rows: list) -> None:
+        await self._channel.send(message.PRINTS, self._request, 1 if last else 0, rows)
+
+
+def _reader(session, source: int):
+    """(reader, label of the tape or "")."""
+    if source == message.DISK:
+        return session.appliance.store.reader(session.client.uuid), ""
+    if source != message.TAPE:
+        raise Refusal("PROTOCOL", "source: expected 0 or 1, got %d" % source)
+    mounted = session.appliance.mounted
+    if mounted is None:
+        raise Refusal("NO_TAPE", "no tape is mounted: mount one on the console")
+    return mounted.reader(session.client.uuid), mounted.label
+
+
+async def views(session, request: int, values) -> None:
+    reader, label = _reader(session, values.source)
+    await session.channel.send(message.VIEWS, request, label, reader.views(values.after))
+
+
+async def items(session, request: int, values) -> None:
+    if values.kind not in (FILES, NODES):
+        raise Refusal("PROTOCOL", "ITEMS_GET.kind: expected %d or %d, got %d" % (FILES, NODES, values.kind))
+    reader, _ = _reader(session, values.source)
+    sink = _Sink(session, request)
+    await reader.items(values.kind, values.refs, sink)
+    await session.channel.send(message.END, request, sink.rows_lost)
+
+
+async def read(session, request: int, values) -> None:
+    reader, _ = _reader(session, values.source)
+    sink = _Sink(session, request)
+    await reader.read(values.spans, sink)
+    await session.channel.send(message.END, request, sink.rows_lost)
+
+
+async def prints(session, request: int, values) -> None:
+    reader, _ = _reader(session, message.DISK)
+    await reader.prints(values.group, values.index, _Sink(session, request))
+
+
+async def status(session, request: int, values) -> None:
+    await session.channel.send(message.STATUS, request, json.dumps(_status(session)))
+
+
+def _status(session) -> dict:
+    appliance = session.appliance
+    usage = appliance.store.usage()
+    views_held = appliance.store.reader(session.client.uuid).views(0)
+    last = views_held[-1] if views_held else None
+    return {
+        "appliance": appliance.config.get("appliance.name"),
+        "client": session.client.name,
+        "capacity_bytes": usage["capacity_bytes"],
+        "free_bytes": usage["free_segments"] * usage["segment_bytes"],
+        "views": len(views_held),
+        "last_view": {"view": last[0], "time_ns": last[3], "files": last[4], "bytes": last[5]} if last else None,
+        "tape": appliance.mounted.label if appliance.mounted else None,
+    }

@@ -1,0 +1,118 @@
+"""The agents' door: a TLS listener and a bounded number of sessions. Made and started by the appliance."""
+
+import asyncio
+
+from firmware.formats.refusal import Refusal
+from firmware.net.channel import Channel
+from firmware.net.session import BACKUP, PROVING, Session
+from firmware.net.slowdown import Slowdown
+from firmware.sched.slots import Slots
+from hal.loop import now_ms, sleep_ms
+
+UNKNOWN = 32  # sessions before authentication, altogether
+UNKNOWN_PEER = 8  # and from one address
+SESSIONS = 32  # authenticated sessions, altogether
+SESSIONS_CLIENT = 4  # and of one client
+RETRY_S = 30
+TAKE_OVER_MS = 30000  # a backup silent for so long gives way to a new BEGIN of its client
+STOP_MS = 5000
+
+
+class Server:
+    """`appliance` has store, mounted, config, log, identity, machine and pairing; `address` is the bound (host, port)."""
+
+    def __init__(self, appliance):
+        self.appliance = appliance
+        self.slots = Slots(appliance.config)
+        self.slowdown = Slowdown()
+        self.sessions = []
+        self.address = None
+        self.refused = 0  # connections closed unheard because there were too many
+        self._listener = None
+        self._accepting = None
+
+    async def start(self, host: str = "0.0.0.0") -> None:
+        """Listen on `lan.port` and serve in tasks of its own. Raises BusError if the port is taken."""
+        identity = self.appliance.identity
+        port = self.appliance.config.get("lan.port")
+        self._listener = await self.appliance.machine.listen_tls(host, port, identity.certificate, identity.key)
+        self.address = self._listener.address
+        self._accepting = asyncio.create_task(self._accept())
+
+    async def stop(self) -> None:
+        """Close the listener and end every session with ERROR SHUTDOWN; a request under way has 5 s to be answered."""
+        if self._listener is None:
+            return
+        self._accepting.cancel()
+        await self._listener.close()
+        self._listener = None
+        for session in list(self.sessions):
+            session.end(Refusal("SHUTDOWN", "the appliance is going down", RETRY_S))
+        deadline_ms = now_ms() + STOP_MS
+        while self.sessions and now_ms() < deadline_ms:
+            await sleep_ms(20)
+        for session in list(self.sessions):
+            session.task.cancel()
+        while self.sessions and now_ms() < deadline_ms + STOP_MS:
+            await sleep_ms(20)
+
+    async def disconnect(self, client_id: int) -> None:
+        """End the sessions of a client that is removed or paired anew, within 5 s."""
+        await self._end(self._of(client_id), Refusal("AUTH", "this client was removed or paired again"))
+
+    def admit(self, session, client) -> None:
+        """Raises Refusal BUSY if an authenticated session of `client` is one too many."""
+        known = [other for other in self.sessions if other.client]
+        if len(known) >= SESSIONS or len(self._of(client.id)) >= SESSIONS_CLIENT:
+            raise Refusal("BUSY", "too many connections: ask again in %d s" % RETRY_S, RETRY_S)
+
+    async def take_over(self, session) -> None:
+        """End a backup of the same client whose connection has been silent: its agent is gone and has come back as `session`."""
+        silent = [
+            other
+            for other in self._of(session.client.id)
+            if other.state in (BACKUP, PROVING) and other.waiting and now_ms() - other.since_ms > TAKE_OVER_MS
+        ]
+        await self._end(silent, Refusal("BUSY", "another connection of this client took over"))
+
+    def status(self) -> dict:
+        """For `show status`."""
+        return {"sessions": len(self.sessions), "backups": self.slots.running(), "refused": self.refused}
+
+    def _of(self, client_id: int) -> list:
+        return [session for session in self.sessions if session.client and session.client.id == client_id]
+
+    async def _end(self, sessions: list, refusal) -> None:
+        for session in sessions:
+            session.end(refusal)
+        deadline_ms = now_ms() + STOP_MS
+        while any([session in self.sessions for session in sessions]) and now_ms() < deadline_ms:
+            await sleep_ms(20)
+
+    async def _accept(self) -> None:
+        while True:
+            try:
+                connection = await self._listener.accept()
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:  # the door must not close for good
+                self.appliance.log.exception("lan", error)
+                await sleep_ms(1000)
+                continue
+            session = Session(self, Channel(connection))
+            if self._crowded(session.address):
+                self.refused += 1
+                await connection.close()
+            else:
+                self.sessions.append(session)
+                session.task = asyncio.create_task(self._serve(session))
+
+    def _crowded(self, address: str) -> bool:
+        unknown = [session for session in self.sessions if not session.known()]
+        return len(unknown) >= UNKNOWN or len([s for s in unknown if s.address == address]) >= UNKNOWN_PEER
+
+    async def _serve(self, session) -> None:
+        try:
+            await session.run()
+        finally:
+            self.sessions.remove(session)

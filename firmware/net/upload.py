@@ -1,0 +1,56 @@
+"""BEGIN to COMMIT: a backup on its way in. Handlers of session.py; the store does the work."""
+
+from firmware.formats import limits, message
+from firmware.formats.refusal import Refusal
+
+
+async def begin(session, request: int, values) -> None:
+    await session.server.take_over(session)
+    slot = session.slot = session.server.slots.take()
+    try:
+        backup = session.backup = await session.appliance.store.begin(session.client.id)
+    except BaseException:
+        session.end_backup()
+        raise
+    session.channel.lend(slot.buffer)
+    await session.channel.send(
+        message.GRANT, request, backup.group, *backup.next, slot.rate_bytes_s, limits.PACK_RAW_BYTES
+    )
+
+
+async def pack(session, request: int, body) -> None:
+    await session.backup.add_pack(body)
+
+
+async def sync(session, request: int, values) -> None:
+    await session.channel.send(message.SYNCED, request, *await session.backup.sync())
+
+
+async def query(session, request: int, values) -> None:
+    candidates = session.backup.candidates([row[0] for row in values.crcs])
+    await session.channel.send(message.RFE_CANDIDATES, request, candidates)
+
+
+async def claim(session, request: int, values) -> None:
+    session.claims = len(values.claims)
+    await session.channel.send(message.RFE_CHALLENGE, request, *session.backup.challenge(values.claims))
+
+
+async def prove(session, request: int, values) -> None:
+    if len(values.digests) != session.claims:
+        raise Refusal("PROTOCOL", "RFE_PROOF: expected %d digests, got %d" % (session.claims, len(values.digests)))
+    verdicts = await session.backup.prove([row[0] for row in values.digests])
+    await session.channel.send(message.RFE_VERDICT, request, [(granted,) for granted in verdicts])
+
+
+async def commit(session, request: int, values) -> None:
+    view, stored_bytes = await session.backup.commit(*values)
+    session.end_backup(finished=True)
+    session.appliance.log.info("lan", "client %s: view %d, %d bytes stored" % (session.client.name, view, stored_bytes))
+    await session.channel.send(message.COMMITTED, request, view, stored_bytes)
+
+
+async def abandon(session, request: int, values) -> None:
+    await session.backup.abandon()
+    session.end_backup(finished=True)
+    await session.channel.send(message.ABANDONED, request)
