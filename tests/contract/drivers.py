@@ -7,10 +7,13 @@ import os
 
 from hal.linux.disk import FileDisk
 from hal.linux.libc import O_CREAT, O_EXCL, O_RDWR, check, libc, open_file
+from hal.linux.lmdb import Lmdb
 from hal.linux.rwp import NativeProcessor
-from tests.contract import disk, rwp
+from hal.sim.kv import SimKv, SimKvStorage
+from tests.contract import disk, kv, rwp, scsi, sim_tape, tape
 
 _DISK_BYTES = 1 << 20
+_TABLES = ("plain", "other", "pairs")
 
 
 def _scratch(parent: str) -> str:
@@ -44,12 +47,40 @@ async def _native_processor(case) -> None:
     processor.close()
 
 
+async def _lmdb(case) -> None:
+    path = _scratch("/var/tmp")
+    try:
+        await case(lambda limit_bytes=0: Lmdb(path, _TABLES, ("pairs",), limit_bytes))
+    finally:
+        for name in os.listdir(path):
+            os.unlink(path + "/" + name)
+        os.rmdir(path)
+
+
+async def _sim_kv(case) -> None:
+    storage = SimKvStorage()
+
+    def opened(limit_bytes=0):
+        storage.limit_bytes = limit_bytes
+        return SimKv(storage, _TABLES, ("pairs",))
+
+    await case(opened)
+
+
 # (interface, driver, its cases, what runs one case)
 DRIVERS = (
     ("rwp", "native", rwp.CASES, _native_processor),
     ("disk", "file", disk.CASES, _file_disk("/var/tmp", 0)),
     ("disk", "region", disk.CASES, _file_disk("/var/tmp", 8192)),
     ("disk", "tmpfs", disk.CASES, _file_disk("/dev/shm", 0)),
+    ("kv", "lmdb", kv.CASES, _lmdb),
+    ("kv", "sim", kv.CASES, _sim_kv),
+    ("scsi", "sim", scsi.CASES, sim_tape.transport),
+    ("tape", "lto", tape.CASES, sim_tape.drive("lto")),
+    ("tape", "descriptor", tape.CASES, sim_tape.drive("descriptor")),
+    ("tape", "plain", tape.CASES, sim_tape.drive("plain")),
+    ("tape", "like_istgt", tape.CASES, sim_tape.drive("istgt")),
+    ("tape", "like_tgt", tape.CASES, sim_tape.drive("tgt")),
 )
 
 
