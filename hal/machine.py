@@ -28,9 +28,18 @@ class Machine:
     `serials`    list of hal.serial.Serial, the consoles
     `scratch`    directory for temporary files, empty at start (memory or disk)
     `network`    dict for `show status`: {"interface", "address", "mask", "gateway", "mac"}
+
+    and of the board itself:
+
+    `lan_host`     address that listeners bind to
+    `settings`     {name: text}: defaults of settings in place of those of the table
+    `keeps_stdout` True if standard output is a log that somebody keeps, False if it is one of the serial lines
     """
 
     name = ""
+    lan_host = "0.0.0.0"
+    settings = {}
+    keeps_stdout = False
 
     async def start(self) -> None:
         """Mounts, kernel modules, clocks, watchdog device, serial lines: everything but the data disk and the network address."""
@@ -83,6 +92,14 @@ class Machine:
     def make_identity(self, common_name: str):
         """(certificate, key) in DER: a new self-signed EC P-256 certificate, valid 30 years."""
         raise NotImplementedError
+
+    def pbkdf2(self, password: bytes, salt: bytes, rounds: int) -> bytes:
+        """PBKDF2 with HMAC-SHA-256 (RFC 8018 5.2), 32 bytes."""
+        raise NotImplementedError
+
+    def crash_reports(self) -> list:
+        """[(name, text)] that the kernel left before it died (pstore), and forgets them. [] where there is no such thing."""
+        return []
 
     async def power_off(self) -> None:
         raise NotImplementedError

@@ -1,0 +1,175 @@
+"""The table of settings. `set`, `show config`, completion, the stored configuration and docs/settings.md derive from it.
+
+A setting's value is text when stored and typed; `parse` of its type gives what the code uses.
+"""
+
+
+class Invalid(Exception):
+    """A value or name that the table does not allow; the text says what was expected and what came."""
+
+
+class Text:
+    """Letters, digits and the `extra` characters, `low` to `high` of them."""
+
+    choices = ()
+
+    def __init__(self, low: int, high: int, extra: str = ""):
+        self.low = low
+        self.high = high
+        self.extra = extra
+        allowed = "letters, digits" + "".join([" " + char for char in extra if char != " "]) + (" and spaces" if " " in extra else "")
+        self.label = "%d to %d characters: %s" % (low, high, allowed)
+
+    def parse(self, text: str):
+        plain = all([char < "\x7f" and (char.isalpha() or char.isdigit() or char in self.extra) for char in text])
+        return text if plain and self.low <= len(text) <= self.high else None
+
+
+class Number:
+    """A whole number from `low` to `high`."""
+
+    choices = ()
+
+    def __init__(self, low: int, high: int):
+        self.low = low
+        self.high = high
+        self.label = "a number, %d to %d" % (low, high)
+
+    def parse(self, text: str):
+        if not text.isdigit() or len(text) > 20:
+            return None
+        return int(text) if self.low <= int(text) <= self.high else None
+
+
+class Choice:
+    """One of a few words."""
+
+    def __init__(self, *choices):
+        self.choices = choices
+        self.label = "one of " + ", ".join(choices)
+
+    def parse(self, text: str):
+        return text if text in self.choices else None
+
+
+class Switch:
+    """on or off; a bool for the code."""
+
+    choices = ("on", "off")
+    label = "on or off"
+
+    def parse(self, text: str):
+        return text == "on" if text in self.choices else None
+
+
+class Address:
+    """A dotted IPv4 address, or nothing."""
+
+    choices = ()
+    label = "an IPv4 address like 192.168.1.20, or \"\""
+
+    def parse(self, text: str):
+        parts = text.split(".") if text else []
+        good = all([part.isdigit() and len(part) < 4 and int(part) < 256 for part in parts])
+        return text if not text or (len(parts) == 4 and good) else None
+
+
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+class Schedule:
+    """`DAYS HH:MM`, or nothing. DAYS: daily, weekdays, or days with commas; gives (list of weekdays 0 = Monday, minute) or ()."""
+
+    choices = ()
+    label = '"DAYS HH:MM", DAYS being daily, weekdays or like mon,thu; or ""'
+
+    def parse(self, text: str):
+        words = text.split()
+        if not words:
+            return ()
+        if len(words) != 2:
+            return None
+        days, minute = _days(words[0]), _minute(words[1])
+        return None if days is None or minute is None else (days, minute)
+
+
+def _days(word: str):
+    known = {"daily": list(range(7)), "weekdays": list(range(5))}
+    if word in known:
+        return known[word]
+    parts = word.split(",")
+    return [_DAYS.index(part) for part in parts] if all([part in _DAYS for part in parts]) else None
+
+
+def _minute(word: str):
+    parts = word.split(":")
+    if len(parts) != 2 or not all([part.isdigit() and len(part) == 2 for part in parts]):
+        return None
+    hour, minute = int(parts[0]), int(parts[1])
+    return 60 * hour + minute if hour < 24 and minute < 60 else None
+
+
+class Secret(Text):
+    """Text that is never shown and that `set` does not take."""
+
+    def __init__(self, high: int):
+        super().__init__(0, high, "$+/=-")
+        self.label = "set by its own command"
+
+
+class Setting:
+    def __init__(self, name: str, kind, default: str, help_: str):
+        self.name = name
+        self.kind = kind
+        self.default = default
+        self.help = help_
+
+    @property
+    def secret(self) -> bool:
+        return isinstance(self.kind, Secret)
+
+    def parse(self, text: str):
+        """The value that the code uses. Raises Invalid."""
+        value = self.kind.parse(text)
+        if value is None:
+            raise Invalid("%s: expected %s, got %s" % (self.name, self.kind.label, repr(text[:64])))
+        return value
+
+
+# name, type, default, help
+_TABLE = (
+    ("appliance.name", Text(1, 32, "-."), "bobbin", "name of this appliance, shown to agents and in its certificate"),
+    ("net.mode", Choice("dhcp", "static"), "dhcp", "where the LAN address comes from"),
+    ("net.address", Address(), "", "LAN address when net.mode is static"),
+    ("net.mask", Address(), "255.255.255.0", "network mask when net.mode is static"),
+    ("net.gateway", Address(), "", "default gateway when net.mode is static"),
+    ("lan.port", Number(0, 65535), "7170", "TCP port for agents, from the next start on; 0 takes a free one"),
+    ("telnet.enabled", Switch(), "off", "console by telnet: unencrypted, for trusted networks only"),
+    ("telnet.port", Number(0, 65535), "23", "TCP port of telnet; 0 takes a free one"),
+    ("console.idle_minutes", Number(0, 1440), "15", "log out after so many minutes without a key; 0 is never"),
+    ("console.password", Secret(160), "", "hash of the administrator's password"),
+    ("backup.sessions", Number(1, 64), "4", "backups that may run at the same time"),
+    ("backup.rate_bytes_s", Number(0, 1 << 40), "0", "bytes a second that one backup may send; 0 is as fast as it goes"),
+    ("store.reserve_percent", Number(1, 50), "5", "share of the disk that backups leave free"),
+    ("tape.schedule", Schedule(), "", "when the tape copy shall be complete"),
+    ("log.level", Choice("debug", "info", "warning", "error"), "info", "least important entries that the log keeps"),
+)
+
+SETTINGS = [Setting(*row) for row in _TABLE]
+BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+def find(name: str) -> Setting:
+    """The row of `name`. Raises Invalid."""
+    if name not in BY_NAME:
+        raise Invalid("no setting is named %s: `show config` lists them" % repr(name[:64]))
+    return BY_NAME[name]
+
+
+def markdown() -> str:
+    """The table for the documentation."""
+    lines = ["| setting | default | values | meaning |", "| --- | --- | --- | --- |"]
+    for setting in SETTINGS:
+        default = "`%s`" % setting.default if setting.default else ""
+        lines.append("| `%s` | %s | %s | %s |" % (setting.name, default, setting.kind.label, setting.help))
+    return "\n".join(lines) + "\n"
