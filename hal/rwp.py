@@ -10,6 +10,10 @@ class Processor:
         """BLAKE2b (RFC 7693), optionally keyed."""
         raise NotImplementedError
 
+    def hasher(self):
+        """A `Hasher`: unkeyed BLAKE2b-256 of what `update` is fed."""
+        raise NotImplementedError
+
     def compress(self, source, target, level: int = 1) -> int:
         """zstd frame of `source` into `target`; gives its length, or 0 if it does not fit (then store it raw)."""
         raise NotImplementedError
@@ -23,6 +27,15 @@ class Processor:
 
     def rs_encoder(self, k: int, m: int):
         """A `ReedSolomon` over GF(2^8), polynomial 0x11D, Cauchy matrix as ISA-L gf_gen_cauchy1_matrix."""
+        raise NotImplementedError
+
+
+class Hasher:
+    def update(self, buffer) -> None:
+        raise NotImplementedError
+
+    def digest(self) -> bytes:
+        """32 bytes; call once, last."""
         raise NotImplementedError
 
 

@@ -3,8 +3,8 @@
 import struct
 
 from hal.errors import CorruptData, Unsupported
-from hal.native import Library, address
-from hal.rwp import Processor, ReedSolomon
+from hal.native import Library, address, aligned
+from hal.rwp import Hasher, Processor, ReedSolomon
 
 # Results of zstd are size_t with errors as negative codes: read as signed.
 _zstd = Library(
@@ -33,7 +33,16 @@ _isal = Library(
     },
 )
 
-_b2 = Library(("libb2.so.1",), {"blake2b": ("i", "pppLLL")})
+_b2 = Library(
+    ("libb2.so.1",),
+    {
+        "blake2b": ("i", "pppLLL"),
+        "blake2b_init": ("i", "pL"),
+        "blake2b_update": ("i", "ppL"),
+        "blake2b_final": ("i", "ppL"),
+    },
+)
+_BLAKE2B_STATE = (512, 64)  # bytes and alignment, both at least those of blake2b_state in blake2.h
 
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_DST_TOO_SMALL = -70
@@ -65,6 +74,9 @@ class NativeProcessor(Processor):
         if _b2.blake2b(digest, buffer, key, digest_bytes, len(buffer), len(key)) != 0:
             raise Unsupported("BLAKE2b refused %d bytes" % len(buffer))
         return bytes(digest)
+
+    def hasher(self):
+        return NativeHasher()
 
     def compress(self, source, target, level: int = 1) -> int:
         if not _LEVELS[0] <= level <= _LEVELS[1]:
@@ -118,6 +130,20 @@ def _tables(k: int, rows: int, coefficients) -> bytearray:
     tables = bytearray(_TABLE_BYTES * k * rows)
     _isal.ec_init_tables(k, rows, coefficients, tables)
     return tables
+
+
+class NativeHasher(Hasher):
+    def __init__(self):
+        self._state = aligned(*_BLAKE2B_STATE)
+        _b2.blake2b_init(self._state, 32)
+
+    def update(self, buffer) -> None:
+        _b2.blake2b_update(self._state, buffer, len(buffer))
+
+    def digest(self) -> bytes:
+        digest = bytearray(32)
+        _b2.blake2b_final(self._state, digest, 32)
+        return bytes(digest)
 
 
 class IsalReedSolomon(ReedSolomon):
