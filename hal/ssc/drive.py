@@ -263,7 +263,9 @@ class SscTape(Tape):
             failure = errors.EndOfMedium("%s: the medium is full" % failure, sense.triple)
         if sense and sense.deferred:
             self._lose()
-        elif key in (sns.OVERFLOW, sns.MEDIUM):
+        elif key == sns.OVERFLOW:
+            self._position.block = await self._position.verified()  # this block is not on the medium, those before are
+        elif key == sns.MEDIUM:
             await self._position.resync()
         elif key not in (sns.PROTECT, sns.ILLEGAL):
             self._lose()

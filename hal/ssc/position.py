@@ -12,6 +12,8 @@ from hal.ssc import sense as sns
 from hal.ssc.session import BAD, BLOCK, END, LONG, MARK
 
 _SCRATCH_BYTES = 4096
+# Sense keys after which the drive still knows where it is, on the medium that it had. Ref: SSC-3 4.2.9.
+_WELL_DEFINED = sns.BENIGN + (sns.BLANK, sns.MEDIUM)
 _PASSED = (BLOCK, LONG, MARK)
 
 
@@ -54,6 +56,11 @@ class Position:
     async def resync(self) -> None:
         """After an error that may have moved the tape: believe the drive, or give the position up."""
         self.block = await self.reported() if self.known else None
+
+    async def verified(self):
+        """The drive's idea where it has one, else the count."""
+        there = await self.reported() if self.known else None
+        return self.block if there is None else there
 
     async def verify(self) -> int:
         """The counted position, compared with the drive's. Raises BusError where they differ."""
@@ -191,8 +198,10 @@ class Position:
         if not self.known or not self.has_position:
             return await self._count_filemarks(count)
         command = cdb.space(cdb.SPACE_FILEMARKS, count)
+        self.block = None
         sense, _ = await self._session.run(command)
-        await self.resync()
+        if sense is None or (sense and sense.key in _WELL_DEFINED and not sense.deferred):
+            await self.resync()
         if sense is not None:
             raise self._session.failure(command, sense)
 

@@ -14,8 +14,7 @@ BUSY = 0x08
 RESERVATION_CONFLICT = 0x18
 TASK_SET_FULL = 0x28
 
-_BUSY_TRIES = 60
-_BUSY_MS = 500
+_BUSY_LIMIT_MS = 60000
 _POLL_FIRST_MS = 5
 _POLL_MAX_MS = 500
 
@@ -69,12 +68,23 @@ class Session:
         A CHECK CONDITION without sense gives (False, residual). Raises BusError, Timeout, NotReady (reserved, busy).
         """
         timeout_ms = timeout_ms or cdb.COMMANDS[command[0]][1]
-        for _ in range(_BUSY_TRIES):
+        pause_ms, waited_ms = _POLL_FIRST_MS, 0
+        while True:
             result = await self._execute(command, data_out, data_in, timeout_ms)
-            if result.status not in (BUSY, TASK_SET_FULL):
+            if waited_ms >= _BUSY_LIMIT_MS or not self._refused(command, result):
                 return self._outcome(command, result)
-            await loop.sleep_ms(_BUSY_MS)
-        raise NotReady("%s: the drive stayed busy for %d s" % (self.what(command), _BUSY_TRIES * _BUSY_MS // 1000))
+            await loop.sleep_ms(pause_ms)
+            waited_ms += pause_ms
+            pause_ms = min(2 * pause_ms, _POLL_MAX_MS)
+
+    def _refused(self, command: bytes, result) -> bool:
+        """Was it not even begun, because the unit is occupied or still winding? Then the same command may be sent again."""
+        if result.status in (BUSY, TASK_SET_FULL):
+            return True
+        if result.status != CHECK_CONDITION or command[0] == cdb.TEST_UNIT_READY:
+            return False
+        sense = sns.decode(result.sense)
+        return sense is not None and sense.key == sns.NOT_READY and sense.triple in sns.IN_PROGRESS
 
     async def _execute(self, command: bytes, data_out, data_in, timeout_ms: int):
         try:
@@ -94,6 +104,8 @@ class Session:
                 self._lost()
             return (sense, result.residual)
         self._lost()
+        if result.status in (BUSY, TASK_SET_FULL):
+            raise NotReady("%s: the drive stayed busy for %d s" % (self.what(command), _BUSY_LIMIT_MS // 1000))
         if result.status == RESERVATION_CONFLICT:
             raise NotReady("%s: another host has reserved the drive" % self.what(command))
         raise BusError("%s: unexpected SCSI status %02x" % (self.what(command), result.status))
