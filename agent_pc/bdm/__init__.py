@@ -1,0 +1,1 @@
+"""Block differencing (BDM): which chunks of a file are new."""

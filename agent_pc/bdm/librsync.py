@@ -1,0 +1,201 @@
+"""Binding to librsync 2.3 (the C library): RabinKarp and BLAKE2b signatures, deltas. Called by agent_pc/bdm and agent_pc/packs.
+
+Ref: librsync.h, `rs_sig_begin`, `rs_loadsig_begin`, `rs_delta_begin`, `rs_job_iter`; prototab.h for the delta's commands.
+Its BLAKE2 with strong_len 32 is BLAKE2b-256, so one pass gives both parts of a chunk's row.
+"""
+
+import ctypes
+import ctypes.util
+import struct
+
+from agent_pc.exits import AgentError
+
+_SONAME = "librsync.so.2"
+_RK_BLAKE2 = 0x72730147
+_STRONG_BYTES = 8  # of a fingerprint in a set
+_DONE, _BLOCKED = 0, 1
+_SIG_HEAD = struct.Struct(">III")
+_SIG_ROW = struct.Struct(">I32s")
+_SET_ROW = struct.Struct(">I8s")
+_SMALL_BYTES = 1 << 15  # up to here a call is shorter than giving the interpreter away and getting it back
+_OUT_BYTES = 1 << 17
+_SIZES = {1: "B", 2: "H", 4: "I", 8: "Q"}
+
+
+class _Buffers(ctypes.Structure):
+    _fields_ = (
+        ("next_in", ctypes.c_void_p),
+        ("avail_in", ctypes.c_size_t),
+        ("eof_in", ctypes.c_int),
+        ("next_out", ctypes.c_void_p),
+        ("avail_out", ctypes.c_size_t),
+    )
+
+
+_PROTOTYPES = (
+    ("rs_sig_begin", ctypes.c_void_p, (ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int)),
+    ("rs_loadsig_begin", ctypes.c_void_p, (ctypes.c_void_p,)),
+    ("rs_build_hash_table", ctypes.c_int, (ctypes.c_void_p,)),
+    ("rs_delta_begin", ctypes.c_void_p, (ctypes.c_void_p,)),
+    ("rs_job_iter", ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p)),
+    ("rs_job_free", ctypes.c_int, (ctypes.c_void_p,)),
+    ("rs_free_sumset", None, (ctypes.c_void_p,)),
+    ("rs_strerror", ctypes.c_char_p, (ctypes.c_int,)),
+)
+
+
+def _load(loader):
+    for name in (_SONAME, ctypes.util.find_library("rsync")):
+        try:
+            library = loader(name) if name else None
+        except OSError:
+            continue
+        if library is not None:
+            for function, result, arguments in _PROTOTYPES:
+                getattr(library, function).restype = result
+                getattr(library, function).argtypes = arguments
+            return library
+    raise AgentError("INTERNAL", f"{_SONAME}: expected the C library librsync 2.3, found none; install the package librsync2")
+
+
+_free = _load(ctypes.CDLL)  # gives the interpreter lock away during a call
+_held = _load(ctypes.PyDLL)  # keeps it
+
+
+def _fail(what: str, result: int) -> AgentError:
+    return AgentError("INTERNAL", f"librsync: {what}: {_held.rs_strerror(result).decode()}")
+
+
+def _address(data) -> tuple:
+    """(address, what keeps it alive) of any contiguous buffer, also a read-only one."""
+    if isinstance(data, bytes):
+        return ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value, data
+    view = memoryview(data)
+    if view.readonly:
+        copy = bytes(view)
+        return ctypes.cast(ctypes.c_char_p(copy), ctypes.c_void_p).value, copy
+    array = (ctypes.c_char * view.nbytes).from_buffer(view)
+    return ctypes.addressof(array), array
+
+
+def rows(data, chunk_bytes: int) -> list:
+    """[(length, weak, BLAKE2b-256)] of `data` cut in chunks, the last one shorter. Empty for no data."""
+    length = len(data)
+    if not length:
+        return []
+    count = -(-length // chunk_bytes)
+    library = _held if length <= _SMALL_BYTES else _free
+    out = ctypes.create_string_buffer(_SIG_HEAD.size + count * _SIG_ROW.size)
+    address, alive = _address(data)
+    buffers = _Buffers(address, length, 1, ctypes.addressof(out), len(out))
+    job = _held.rs_sig_begin(chunk_bytes, 32, _RK_BLAKE2)
+    result = library.rs_job_iter(job, ctypes.addressof(buffers))
+    _held.rs_job_free(job)
+    del alive
+    if result != _DONE or buffers.avail_out:
+        raise _fail("signature", result)
+    last = length - (count - 1) * chunk_bytes
+    found = _SIG_ROW.iter_unpack(memoryview(out)[_SIG_HEAD.size :])
+    table = [(chunk_bytes, weak, strong) for weak, strong in found]
+    table[-1] = (last, *table[-1][1:])
+    return table
+
+
+class SumSet:
+    """A fingerprint set in the library's own form. Block k is the k-th of `prints` [(weak, strong8)]. Close it."""
+
+    def __init__(self, chunk_bytes: int, prints: list):
+        signature = _SIG_HEAD.pack(_RK_BLAKE2, chunk_bytes, _STRONG_BYTES) + b"".join([_SET_ROW.pack(*row) for row in prints])
+        self.handle = ctypes.c_void_p()
+        job = _held.rs_loadsig_begin(ctypes.addressof(self.handle))
+        address, alive = _address(signature)
+        buffers = _Buffers(address, len(signature), 1, None, 0)
+        result = _free.rs_job_iter(job, ctypes.addressof(buffers))
+        _held.rs_job_free(job)
+        del alive
+        if result == _DONE:
+            result = _free.rs_build_hash_table(self.handle)
+        if result != _DONE:
+            self.close()
+            raise _fail("fingerprint set", result)
+
+    def close(self) -> None:
+        if self.handle:
+            _held.rs_free_sumset(self.handle)
+            self.handle = ctypes.c_void_p()
+
+
+class Delta:
+    """One pass over new contents against a SumSet. `feed` gives commands: ("copy", position, length) or ("literal", bytes)."""
+
+    def __init__(self, sums: SumSet):
+        self._job = _held.rs_delta_begin(sums.handle)
+        self._out = ctypes.create_string_buffer(_OUT_BYTES)
+        self._rest = b""
+        self._head = 4  # bytes of magic still to come
+
+    def feed(self, data, last: bool) -> list:
+        """Commands that are certain after `data`; `last`: no data follows."""
+        address, alive = _address(data) if len(data) else (None, None)
+        buffers = _Buffers(address, len(data), 1 if last else 0, None, 0)
+        out = [self._rest]
+        while True:
+            buffers.next_out = ctypes.addressof(self._out)
+            buffers.avail_out = _OUT_BYTES
+            result = _free.rs_job_iter(self._job, ctypes.addressof(buffers))
+            if result not in (_DONE, _BLOCKED):
+                raise _fail("delta", result)
+            came = _OUT_BYTES - buffers.avail_out
+            out.append(self._out[:came])
+            if result == _DONE or (not buffers.avail_in and not last and came < _OUT_BYTES):
+                break
+        del alive
+        return self._parse(b"".join(out))
+
+    def _parse(self, stream: bytes) -> list:
+        commands, at = [], 0
+        if self._head:
+            if len(stream) < self._head:
+                self._rest = stream
+                return commands
+            at, self._head = self._head, 0
+        while at < len(stream):
+            command, end = _command(stream, at)
+            if command is None:
+                break
+            if command:
+                commands.append(command)
+            at = end
+        self._rest = stream[at:]
+        return commands
+
+    def close(self) -> None:
+        if self._job:
+            _held.rs_job_free(self._job)
+            self._job = None
+
+
+def _command(stream: bytes, at: int):
+    """(command, end); (None, at) if it is not complete; ((), end) for the end mark."""
+    code = stream[at]
+    at += 1
+    if code == 0:
+        return (), at
+    if code <= 0x44:
+        length = code
+        if code > 0x40:
+            width = 1 << code - 0x41
+            if at + width > len(stream):
+                return None, at
+            (length,) = struct.unpack_from(">" + _SIZES[width], stream, at)
+            at += width
+        if at + length > len(stream):
+            return None, at
+        return ("literal", stream[at : at + length]), at + length
+    if code > 0x54:
+        raise AgentError("INTERNAL", f"librsync: delta: unknown command {code}")
+    widths = 1 << (code - 0x45 >> 2), 1 << (code - 0x45 & 3)
+    if at + sum(widths) > len(stream):
+        return None, at
+    position, length = struct.unpack_from(">" + _SIZES[widths[0]] + _SIZES[widths[1]], stream, at)
+    return ("copy", position, length), at + sum(widths)

@@ -1,0 +1,106 @@
+"""Packs: opened with every check when they come, built and compressed when they go. Called by session, dtm and the tests."""
+
+import hashlib
+import struct
+import threading
+
+import zstandard
+
+from agent_pc.bdm import librsync
+from agent_pc.exits import AgentError
+from firmware.formats import pack
+from firmware.formats.record import FormatError
+
+LEVEL = 1  # zstd; higher ones cost more time than a LAN saves
+_ITEM = struct.Struct(pack.ITEM.code)
+_local = threading.local()
+
+
+def blake(data) -> bytes:
+    """BLAKE2b-256."""
+    return hashlib.blake2b(data, digest_size=32).digest()
+
+
+def build(kind: int, group: int, first: int, rows: list, buffers: list) -> bytes:
+    """A pack of items `rows` [(length, weak, hash)] whose bytes are `buffers` one after the other."""
+    raw = buffers[0] if len(buffers) == 1 else b"".join(buffers)
+    raw_bytes = len(raw)
+    codec, payload = pack.RAW, raw
+    if raw_bytes:
+        packed = _compressor().compress(raw)
+        if len(packed) < raw_bytes:
+            codec, payload = pack.ZSTD, packed
+    head = pack.HEADER.pack(kind, codec, len(rows), group, first, raw_bytes, len(payload))
+    return b"".join((head, b"".join([_ITEM.pack(*row) for row in rows]), payload))
+
+
+def _compressor() -> zstandard.ZstdCompressor:
+    """One of the calling thread: they are not shared."""
+    if not hasattr(_local, "compressor"):
+        _local.compressor = zstandard.ZstdCompressor(level=LEVEL, write_content_size=True)
+    return _local.compressor
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    if not hasattr(_local, "decompressor"):
+        _local.decompressor = zstandard.ZstdDecompressor()
+    return _local.decompressor
+
+
+class Opened:
+    """A pack after all checks. `raw`: memoryview of the items; `lengths`, `hashes`: of each; `kind`, `first`, `group`."""
+
+    def __init__(self, header, raw, lengths: list, hashes: list):
+        self.kind = header.kind
+        self.group = header.group
+        self.first = header.first
+        self.raw = raw
+        self.lengths = lengths
+        self.hashes = hashes
+
+    def items(self) -> list:
+        """A memoryview for each item."""
+        out, at = [], 0
+        for length in self.lengths:
+            out.append(self.raw[at : at + length])
+            at += length
+        return out
+
+
+def open_pack(body) -> Opened:
+    """Check and decode a pack that came, and the hash of every item. Raises AgentError(PROTOCOL), or LOST for a wrong hash."""
+    try:
+        header, table, payload = pack.check(body)
+    except FormatError as error:
+        raise AgentError("PROTOCOL", f"appliance: {error}") from None
+    view = memoryview(body)
+    raw = view[payload:] if header.codec == pack.RAW else memoryview(_decode(view[payload:], header.raw_bytes))
+    rows = [_ITEM.unpack_from(view, at) for at in range(table, payload, _ITEM.size)]
+    opened = Opened(header, raw, [row[0] for row in rows], [row[2] for row in rows])
+    _verify(opened)
+    return opened
+
+
+def _decode(payload, raw_bytes: int) -> bytes:
+    """Bounded before anything is allocated: the frame must name exactly the size that the header names."""
+    try:
+        if zstandard.get_frame_parameters(payload).content_size != raw_bytes:
+            raise AgentError("PROTOCOL", "appliance: pack: zstd frame has another content size than its header")
+        raw = _decompressor().decompress(payload, max_output_size=raw_bytes)
+    except zstandard.ZstdError as error:
+        raise AgentError("PROTOCOL", f"appliance: pack: {error}") from None
+    if len(raw) != raw_bytes:
+        raise AgentError("PROTOCOL", f"appliance: pack: expected {raw_bytes} bytes, got {len(raw)}")
+    return raw
+
+
+def _verify(opened: Opened) -> None:
+    """Equal chunks go through librsync in one call, others through hashlib."""
+    lengths = opened.lengths
+    step = lengths[0] if lengths else 0
+    if len(lengths) > 3 and step and lengths.count(step) >= len(lengths) - 1 and 0 < lengths[-1] <= step:
+        came = [row[2] for row in librsync.rows(opened.raw, step)]
+    else:
+        came = [blake(item) for item in opened.items()]
+    if came != opened.hashes:
+        raise AgentError("LOST", "appliance: an item of a pack failed its check; try again, then `store check` on the appliance")

@@ -1,0 +1,1 @@
+"""Restore: trees and files of a view back onto this PC."""

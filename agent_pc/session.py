@@ -1,0 +1,205 @@
+"""The conversation with the appliance, one method for each request. Made by agent_pc/cli.py; used by backup, restore, views.
+
+Raises Refusal for what the appliance refuses, Cut when the connection is gone, AgentError(PROTOCOL) for a wrong answer.
+"""
+
+import json
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+
+from agent_pc import VERSION, packs, tls
+from agent_pc.channel import Channel
+from agent_pc.exits import AgentError
+from agent_pc.state import State
+from firmware.formats import frame, limits, message
+
+SOURCES = {"disk": message.DISK, "tape": message.TAPE}
+_DECODERS = 2
+_AHEAD = 6  # packs decoded ahead of who takes them
+
+
+def greet(connection, where: str) -> tuple:
+    """(Channel, WELCOME) after HELLO."""
+    channel = Channel(connection, where)
+    try:
+        welcome = channel.call(message.HELLO, (frame.PROTOCOL, f"bobbin-agent {VERSION}"), message.WELCOME)
+        if welcome.protocol != frame.PROTOCOL:
+            raise AgentError("PROTOCOL", f"appliance {where}: expected protocol {frame.PROTOCOL}, got {welcome.protocol}; update the older side")
+    except BaseException:
+        channel.close()
+        raise
+    return channel, welcome
+
+
+class Session:
+    """Authenticated. `name` of the client, `policy` (dict), `welcome` (wire.WELCOME)."""
+
+    def __init__(self, channel: Channel, welcome, ready):
+        self.channel = channel
+        self.welcome = welcome
+        self.name = ready.name
+        self.policy = _json(ready.policy or "{}", "policy")
+        self._pool = ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode")
+
+    @classmethod
+    def open(cls, state: State) -> "Session":
+        """Connect, check the certificate before anything is sent, authenticate."""
+        where = f"{state.host}:{state.port}"
+        connection = tls.connect(state.host, state.port)
+        tls.check(connection, state.certificate, where)
+        channel, welcome = greet(connection, where)
+        try:
+            return cls(channel, welcome, channel.call(message.AUTH, (state.client, state.token), message.READY))
+        except BaseException:
+            channel.close()
+            raise
+
+    def close(self) -> None:
+        self.channel.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    # -- backup
+
+    def begin(self, files: int = 0, size: int = 0):
+        """GRANT. Raises Refusal BUSY with retry_s."""
+        return self.channel.call(message.BEGIN, (files, size), message.GRANT)
+
+    def query(self, crcs: list):
+        """Reply for the candidates of `crcs`; give it to `candidates`."""
+        return self.channel.ask(message.RFE_QUERY, [(crc,) for crc in crcs])
+
+    def candidates(self, reply, rows: int) -> list:
+        """[(row, group, index, size, signature8)]."""
+        _, value = reply.get(message.RFE_CANDIDATES)
+        reply.done()
+        return [row for row in value.candidates if row[0] < rows]
+
+    def claim(self, claims: list):
+        """(nonce, [(offset, length)]) for [(group, index, size, signature)]."""
+        challenge = self.channel.call(message.RFE_CLAIM, (claims,), message.RFE_CHALLENGE)
+        self._same_count("RFE_CHALLENGE", len(claims), len(challenge.ranges))
+        return challenge.nonce, challenge.ranges
+
+    def prove(self, digests: list) -> list:
+        """[granted] for each claim."""
+        verdict = self.channel.call(message.RFE_PROOF, ([(digest,) for digest in digests],), message.RFE_VERDICT)
+        self._same_count("RFE_VERDICT", len(digests), len(verdict.verdicts))
+        return [row[0] == 1 for row in verdict.verdicts]
+
+    def commit(self, root: tuple, time_ns: int, files: int, size: int):
+        """COMMITTED: the view is durable and listed."""
+        return self.channel.call(message.COMMIT, (root[0], root[1], time_ns, files, size), message.COMMITTED)
+
+    def _same_count(self, what: str, asked: int, came: int) -> None:
+        if asked != came:
+            raise AgentError("PROTOCOL", f"appliance: {what}: expected {asked} rows, got {came}")
+
+    # -- reading
+
+    def prints_ask(self, ref: tuple):
+        """Reply for the fingerprint set of file object `ref`; give it to `prints`."""
+        return self.channel.ask(message.PRINTS_GET, *ref)
+
+    def prints(self, reply) -> list:
+        """[(length, weak, strong8)], in file order."""
+        out = []
+        while True:
+            _, value = reply.get(message.PRINTS)
+            out.extend(value.prints)
+            if value.last:
+                reply.done()
+                return out
+            if not value.prints:
+                raise AgentError("PROTOCOL", "appliance: PRINTS: an empty frame that is not the last")
+
+    def views(self, source: str = "disk") -> tuple:
+        """(tape label, [wire.VIEW tuples by number])."""
+        label, out, after = "", [], 0
+        while True:
+            answer = self.channel.call(message.VIEWS_GET, (SOURCES[source], after), message.VIEWS)
+            label = answer.label
+            rows = [message.VIEW.tuple(*row) for row in answer.views]
+            if any(row.view <= after for row in rows):
+                raise AgentError("PROTOCOL", "appliance: VIEWS: expected numbers above the one asked after")
+            out.extend(rows)
+            if len(rows) < 4096:
+                return label, sorted(out)
+            after = out[-1].view
+
+    def items(self, kind: int, refs: list, source: str = "disk"):
+        """Yield bytes of each item of `refs` [(group, index)], in order; None for one that is lost. Asks one batch ahead."""
+        batches = [refs[at : at + limits.REF_ROWS // 8] for at in range(0, len(refs), limits.REF_ROWS // 8)]
+        asked = deque()
+        try:
+            for batch in batches:
+                asked.append((self.channel.ask(message.ITEMS_GET, SOURCES[source], kind, batch), len(batch)))
+                if len(asked) > 1:
+                    yield from self._items(kind, *asked.popleft())
+            while asked:
+                yield from self._items(kind, *asked.popleft())
+        finally:
+            for reply, _ in asked:
+                reply.done()
+
+    def _items(self, kind: int, reply, count: int):
+        at = 0
+        for what, value in self.stream(reply):
+            if what == "lost":
+                if value.row != at or at >= count:
+                    raise AgentError("PROTOCOL", f"appliance: LOST: expected row {at}, got {value.row}")
+                at += 1
+                yield None
+                continue
+            if value.kind != kind or at + len(value.lengths) > count:
+                raise AgentError("PROTOCOL", f"appliance: DATA: expected {count - at} items of kind {kind} at most, got another")
+            at += len(value.lengths)
+            for item in value.items():
+                yield bytes(item)
+        if at != count:
+            raise AgentError("PROTOCOL", f"appliance: END: expected {count} items, got {at}")
+
+    def read(self, spans: list, source: str = "disk"):
+        """Reply for chunks of file objects [(group, index, first, count)]; give it to `stream`."""
+        return self.channel.ask(message.READ, SOURCES[source], spans)
+
+    def stream(self, reply):
+        """Yield ("data", packs.Opened) and ("lost", wire.LOST) until END. Packs are decoded and checked ahead, by other threads."""
+        coming = deque()
+        ended = False
+        try:
+            while coming or not ended:
+                while not ended and len(coming) < _AHEAD:
+                    type_, value = reply.get(message.DATA, message.LOST, message.END)
+                    if type_ == message.END:
+                        ended = True
+                    elif type_ == message.DATA:
+                        coming.append(("data", self._pool.submit(packs.open_pack, value)))
+                    else:
+                        coming.append(("lost", value))
+                if coming:
+                    what, value = coming.popleft()
+                    yield what, value.result() if what == "data" else value
+        finally:
+            reply.done()
+
+    def status(self) -> dict:
+        """What the appliance says of itself."""
+        return _json(self.channel.call(message.STATUS_GET, (), message.STATUS).status, "status")
+
+
+def _json(text: str, what: str) -> dict:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise AgentError("PROTOCOL", f"appliance: {what}: expected a JSON object, got {text[:40]!r}")
+    return value
+
+

@@ -1,0 +1,51 @@
+"""Connects to the appliance by TLS 1.3 and checks that it is the right one. Called by agent_pc/session.py and agent_pc/pair.py."""
+
+import hmac
+import socket
+import ssl
+
+from agent_pc.exits import AgentError, Cut
+
+CONNECT_S = 10
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    # The certificate is pinned byte for byte: names and dates in it decide nothing, and an appliance without a clock battery
+    # must stay reachable. The handshake still proves that the other end holds the certificate's key.
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def connect(host: str, port: int, timeout_s: float = CONNECT_S) -> ssl.SSLSocket:
+    """A connection to whoever answers there. Raises Cut if nobody does or it speaks no TLS 1.3."""
+    where = f"{host}:{port}"
+    try:
+        raw = socket.create_connection((host, port), timeout=timeout_s)
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        raise Cut(f"appliance {where}: cannot connect: {reason}; check that it is on and the address is right") from None
+    try:
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return _context().wrap_socket(raw)
+    except (OSError, ssl.SSLError) as error:
+        raw.close()
+        raise Cut(f"appliance {where}: expected TLS 1.3, got {error}") from None
+
+
+def certificate(connection: ssl.SSLSocket) -> bytes:
+    """The other end's certificate, DER."""
+    return connection.getpeercert(binary_form=True) or b""
+
+
+def check(connection: ssl.SSLSocket, expected: bytes, where: str) -> None:
+    """Raises AgentError(CERTIFICATE) unless the other end showed exactly `expected`; call before anything is sent."""
+    if not hmac.compare_digest(certificate(connection), expected):
+        connection.close()
+        raise AgentError(
+            "CERTIFICATE",
+            f"appliance {where}: expected the certificate pinned at pairing, got another one; nothing was sent. "
+            "If the appliance was replaced or reset, pair again; otherwise somebody is in between",
+        )
