@@ -7,7 +7,7 @@ from hal.sim.power import Power
 _MAX_KEY_BYTES = 511  # as LMDB
 
 
-def _bisect(items: list, item) -> int:
+def _bisect(items, item) -> int:
     """Index of the first element that is not below `item`."""
     low, high = 0, len(items)
     while low < high:
@@ -101,7 +101,10 @@ class SimTxn(Txn):
             if not 1 <= len(value) <= _MAX_KEY_BYTES or held and len(held[0]) != len(value):
                 self._refuse("%s: duplicate of %d bytes, expected one length from 1 to %d"
                              % (table, len(value), _MAX_KEY_BYTES))
-            values = tuple(sorted(set(held + values)))
+            at = _bisect(held, value)
+            if held[at : at + 1] == values:
+                return
+            values = held[:at] + values + held[at:]
         own.set(key, values)
 
     def delete(self, table: str, key: bytes, value=None) -> bool:
