@@ -9,6 +9,7 @@ from hal.linux.disk import FileDisk
 from hal.linux.libc import O_CREAT, O_EXCL, O_RDWR, check, libc, open_file
 from hal.linux.lmdb import Lmdb
 from hal.linux.rwp import NativeProcessor
+from hal.sim.disk import SimDisk
 from hal.sim.kv import SimKv, SimKvStorage
 from tests.contract import disk, kv, rwp, scsi, sim_tape, tape
 
@@ -47,6 +48,10 @@ async def _native_processor(case) -> None:
     processor.close()
 
 
+async def _sim_disk(case) -> None:
+    await case(SimDisk(_DISK_BYTES))
+
+
 async def _lmdb(case) -> None:
     path = _scratch("/var/tmp")
     try:
@@ -73,6 +78,7 @@ DRIVERS = (
     ("disk", "file", disk.CASES, _file_disk("/var/tmp", 0)),
     ("disk", "region", disk.CASES, _file_disk("/var/tmp", 8192)),
     ("disk", "tmpfs", disk.CASES, _file_disk("/dev/shm", 0)),
+    ("disk", "sim", disk.CASES, _sim_disk),
     ("kv", "lmdb", kv.CASES, _lmdb),
     ("kv", "sim", kv.CASES, _sim_kv),
     ("scsi", "sim", scsi.CASES, sim_tape.transport),
