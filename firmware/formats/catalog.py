@@ -16,7 +16,7 @@ REFS = "refs"  # kind, group, index -> u32 count of references; every live file 
 GRANTS = "grants"  # group, index, client -> "": this client proved that it holds the file object
 RFE = "rfe"  # CRC -> rfe.ENTRY, several
 SEGMENTS = "segments"  # segment -> SEGMENT; absent: free
-GARBAGE = "garbage"  # kind, group, index -> "": nothing refers to it, to be freed
+GARBAGE = "garbage"  # kind, group, index -> "": nothing refers to it, to be freed; kind GROUP_MARK: a whole group to look through
 
 TABLES = (META, CLIENTS, VIEWS, GROUPS, PACKS, REFS, GRANTS, RFE, SEGMENTS, GARBAGE)
 DUPLICATES = (RFE,)
@@ -59,6 +59,8 @@ VIEW = Record(
     "segment, length: where its COMMIT record lies and its bytes on disk.",
 )
 
+GROUP_MARK = 3  # beside pack.KINDS in keys of GARBAGE; index 0
+
 # GROUP.state
 PENDING = 0  # a backup under way or cut; visible to its own client only
 SWEEPING = 1  # committed; what nothing refers to is being freed
@@ -90,7 +92,7 @@ AREA_NAMES = ("full", "delta", "merge")
 
 SEGMENT = Record(
     "catalog.SEGMENT",
-    (("state", "B"), ("area", "B"), ("tail", "I"), ("live", "I"), ("epoch", "I")),
+    (("state", "B"), ("area", "B"), ("tail", "I"), ("live", "I")),
     "tail: bytes written. live: bytes of records that something needs; a sealed segment without any is free.",
 )
 

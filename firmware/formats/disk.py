@@ -6,8 +6,8 @@
     address of a byte := SUPERBLOCK_BYTES + segment number * SUPERBLOCK.segment_bytes + offset in the segment
 
 A segment is written once from front to end. Whoever scans one stops at the first record whose check fails, whose segment number
-differs, or whose epoch (counted up each time the store is opened) is below that of the record before: what follows is left over
-from before a power cut.
+differs, or whose sequence number is not above that of the record before: what follows is left over from before a power cut.
+Sequence numbers rise over the whole store; their upper 24 bits count the times it was opened.
 """
 
 from firmware.formats.record import Record, Rows
@@ -19,6 +19,7 @@ SUPERBLOCK_COPIES = (0, BLOCK)
 SUPERBLOCK_MAGIC = b"BOBBIN-S"
 VERSION = 1
 RECORD_MAGIC = b"BSR1"
+SEQUENCE_BITS = 40  # of a sequence number, below the count of opens
 
 # (capacity up to this many bytes, segment bytes): thousands of segments, each far larger than a pack
 SEGMENT_TABLE = ((8 << 30, 8 << 20), (1 << 40, 32 << 20), (1 << 64, 64 << 20))
@@ -47,7 +48,7 @@ FOOTER = 6  # body: FOOTER_BODY
 
 RECORD = Record(
     "disk.RECORD",
-    (("magic", "4s"), ("kind", "B"), ("epoch", "I"), ("segment", "I"), ("length", "I"), ("crc", "I")),
+    (("magic", "4s"), ("kind", "B"), ("sequence", "Q"), ("segment", "I"), ("length", "I"), ("crc", "I")),
     "Opens a record; `length` bytes of body follow. crc: CRC-32C of the fields before it, continued over the body.",
 )
 

@@ -1,0 +1,101 @@
+"""Typed access to the catalog within one transaction, so that keys and values are spelled in one place."""
+
+from firmware.formats import catalog as layout
+from firmware.formats import pack as packs
+
+
+class Catalog:
+    """One transaction's view of the tables. `txn` is a hal.kv.Txn; finish it yourself."""
+
+    def __init__(self, txn):
+        self.txn = txn
+
+    def end(self, table: str, start: bytes, stop: bytes, last: bool = False):
+        """The first (or last) (key, value) of a range, or None. Closes the scan: MicroPython would keep its cursor."""
+        scan = self.txn.scan(table, start, stop, last)
+        for pair in scan:
+            scan.close()
+            return pair
+        return None
+
+    def number(self, name: bytes) -> int:
+        value = self.txn.get(layout.META, name)
+        return layout.NUMBER.unpack(value).value if value else 0
+
+    def next_number(self, name: bytes) -> int:
+        """Count up; the first is 1."""
+        number = self.number(name) + 1
+        self.txn.put(layout.META, name, layout.NUMBER.pack(number))
+        return number
+
+    def client(self, client: int):
+        value = self.txn.get(layout.CLIENTS, layout.number_key(client))
+        return layout.CLIENT.unpack(value) if value else None
+
+    def put_client(self, client: int, row) -> None:
+        self.txn.put(layout.CLIENTS, layout.number_key(client), layout.CLIENT.pack(*row))
+
+    def clients(self):
+        """Generator of (client, row)."""
+        for key, value in self.txn.scan(layout.CLIENTS):
+            yield int.from_bytes(key, "big"), layout.CLIENT.unpack(value)
+
+    def group(self, group: int):
+        value = self.txn.get(layout.GROUPS, layout.number_key(group))
+        return layout.GROUP.unpack(value) if value else None
+
+    def put_group(self, group: int, row) -> None:
+        self.txn.put(layout.GROUPS, layout.number_key(group), layout.GROUP.pack(*row))
+
+    def view(self, client: int, view: int):
+        value = self.txn.get(layout.VIEWS, layout.pair_key(client, view))
+        return layout.VIEW.unpack(value) if value else None
+
+    def views(self, client: int, after: int = 0):
+        """Generator of (view, row) with view > after."""
+        for key, value in self.txn.scan(layout.VIEWS, layout.pair_key(client, after + 1), layout.pair_key(client + 1, 0)):
+            yield int.from_bytes(key[4:], "big"), layout.VIEW.unpack(value)
+
+    def references(self, key: bytes) -> int:
+        """How often the item under this item_key is referred to; -1 if it does not exist."""
+        value = self.txn.get(layout.REFS, key)
+        return int.from_bytes(value, "little") if value is not None else -1
+
+    def add_references(self, key: bytes, delta: int) -> None:
+        """Change the count of an existing item; at 0 it becomes garbage, above it no longer is."""
+        count = self.references(key)
+        if count < 0:
+            return  # freed already: only its own group's abandoning does that
+        self.txn.put(layout.REFS, key, layout.NUMBER.pack(count + delta))
+        if count + delta == 0:
+            self.txn.put(layout.GARBAGE, key, b"")
+        elif count == 0:
+            self.txn.delete(layout.GARBAGE, key)
+
+    def pack_of(self, kind: int, group: int, index: int):
+        """(first, row) of the pack that holds the item, or None."""
+        found = self.end(layout.PACKS, layout.item_key(kind, group, 0), layout.item_key(kind, group, index + 1), True)
+        if found is None:
+            return None
+        first = int.from_bytes(found[0][5:], "big")
+        row = layout.PACK.unpack(found[1])
+        return (first, row) if index < first + row.count else None
+
+    def packs(self, kind: int, group: int, first: int, end: int):
+        """List of (first, row) of the packs that hold any of the items first .. end-1, in order. Gaps are left out."""
+        found = []
+        start = self.pack_of(kind, group, first)
+        at = start[0] if start else first
+        for key, value in self.txn.scan(layout.PACKS, layout.item_key(kind, group, at), layout.item_key(kind, group, end)):
+            found.append((int.from_bytes(key[5:], "big"), layout.PACK.unpack(value)))
+        return found
+
+    def put_pack(self, kind: int, group: int, first: int, row) -> None:
+        self.txn.put(layout.PACKS, layout.item_key(kind, group, first), layout.PACK.pack(*row))
+
+    def granted(self, client: int, kind: int, group: int, index: int) -> bool:
+        """Whether the client may refer to and read this item: its own, or a file object it proved to hold."""
+        row = self.group(group)
+        if row is not None and row.client == client:
+            return True
+        return kind == packs.FILES and self.txn.get(layout.GRANTS, layout.grant_key(group, index, client)) is not None

@@ -1,0 +1,49 @@
+"""What a backup has added since its last checkpoint: kept in memory, bounded, applied to the catalog in one transaction."""
+
+from firmware.formats import catalog as layout
+from firmware.formats import pack as packs
+
+
+class Change:
+    """Counts of references and live bytes as differences, packs in the order they came."""
+
+    def __init__(self):
+        self.packs = []  # (kind, group, first, segment, offset, length, count, bytes on disk)
+        self.data = []  # of those, the DATA packs: (first, count, row)
+        self.items = []  # item keys of new file objects and nodes
+        self.references = {}  # item key -> count added
+        self.live = {}  # (group, first) of a DATA pack -> count added
+        self.rfe = []  # (CRC key, rfe entry)
+        self.grants = []  # grant keys
+        self.bytes = 0
+
+    def size(self) -> int:
+        """Catalog rows that applying it will write."""
+        return len(self.packs) + len(self.items) + len(self.references) + len(self.live) + len(self.rfe) + len(self.grants)
+
+    def refer(self, key: bytes) -> None:
+        self.references[key] = self.references.get(key, 0) + 1
+
+    def need(self, group: int, first: int) -> None:
+        self.live[(group, first)] = self.live.get((group, first), 0) + 1
+
+    def apply(self, catalog, live_bytes: dict) -> None:
+        """Write everything; add the bytes that segments now hold to `live_bytes`."""
+        txn = catalog.txn
+        for kind, group, first, segment, offset, length, count, taken in self.packs:
+            live = 0 if kind == packs.DATA else count
+            catalog.put_pack(kind, group, first, (segment, offset, length, count, live))
+            live_bytes[segment] = live_bytes.get(segment, 0) + taken
+        zero = layout.NUMBER.pack(0)
+        for key in self.items:
+            txn.put(layout.REFS, key, zero)
+        for key, count in self.references.items():
+            catalog.add_references(key, count)
+        for (group, first), count in self.live.items():
+            key = layout.item_key(packs.DATA, group, first)
+            row = layout.PACK.unpack(txn.get(layout.PACKS, key))
+            txn.put(layout.PACKS, key, layout.PACK.pack(*(tuple(row[:-1]) + (row.live + count,))))
+        for key, entry in self.rfe:
+            txn.put(layout.RFE, key, entry)
+        for key in self.grants:
+            txn.put(layout.GRANTS, key, b"")

@@ -1,0 +1,125 @@
+"""The clients of a store: who may back up and read. Each change is a CLIENT record in a segment and a catalog row. Used by store.py."""
+
+import os
+
+from firmware.formats import catalog as layout
+from firmware.formats import disk
+from firmware.formats.refusal import Refusal
+from firmware.store.catalog import Catalog
+
+_NAME_BYTES = 64
+UNPAIRED = bytes(32)
+
+
+class Client:
+    """`id` (number), `uuid`, `name` (str), `token_hash` (32 zero bytes while unpaired), `created_ns`."""
+
+    def __init__(self, number: int, row):
+        self.id = number
+        self.uuid = row.uuid
+        self.name = row.name.rstrip(b"\0").decode()
+        self.token_hash = row.token_hash
+        self.created_ns = row.created_ns
+
+    def paired(self) -> bool:
+        return self.token_hash != UNPAIRED
+
+
+def check_name(name: str) -> bytes:
+    """The name as its field. Raises Refusal LIMIT."""
+    raw = name.encode()
+    allowed = all([c.isalpha() or c.isdigit() or c in "-_." for c in name])
+    if not 0 < len(raw) < _NAME_BYTES or not allowed:
+        raise Refusal("LIMIT", "client name %r: expected 1 to %d letters, digits, dots, dashes" % (name, _NAME_BYTES - 1))
+    return raw + bytes(_NAME_BYTES - len(raw))
+
+
+class Clients:
+    def __init__(self, store):
+        self._store = store
+
+    def all(self) -> list:
+        txn = self._store.kv.begin()
+        try:
+            return [Client(number, row) for number, row in Catalog(txn).clients()]
+        finally:
+            txn.abort()
+
+    def by_uuid(self, uuid: bytes):
+        return self._first(lambda client: client.uuid == uuid)
+
+    def by_name(self, name: str):
+        return self._first(lambda client: client.name == name)
+
+    def _first(self, wanted):
+        for client in self.all():
+            if wanted(client):
+                return client
+        return None
+
+    async def add(self, name: str):
+        """Raises Refusal LIMIT if the name is taken or not allowed."""
+        field = check_name(name)
+        if self.by_name(name) is not None:
+            raise Refusal("LIMIT", "client %s exists already" % name)
+        uuid = os.urandom(16)
+        numbers = []
+        await self._store.apply(lambda catalog, live: numbers.append(catalog.next_number(layout.META_CLIENT)))
+        row = layout.CLIENT.tuple(uuid, UNPAIRED, self._store.clock.now_ns(), field, 1, 0, 0, 0)
+        await self._write(numbers[0], row)
+        return self.by_uuid(uuid)
+
+    async def set_token(self, number: int, token_hash: bytes) -> None:
+        """Raises Refusal NOT_FOUND."""
+        row = self._row(number)
+        await self._write(number, row, token_hash)
+
+    def _row(self, number: int):
+        txn = self._store.kv.begin()
+        row = Catalog(txn).client(number)
+        txn.abort()
+        if row is None:
+            raise Refusal("NOT_FOUND", "no such client")
+        return row
+
+    async def _write(self, number: int, row, token_hash=None) -> None:
+        """Record, flush, row: a cut leaves the old or the new client."""
+        token = token_hash or row.token_hash
+        body = disk.CLIENT_BODY.pack(number, row.uuid, token, row.created_ns, row.name)
+        segment, _, taken = await self._store.log.append(layout.FULL, disk.CLIENT, body, reserve=0)
+
+        def work(catalog, live):
+            now = catalog.client(number) or row
+            catalog.put_client(number, (now.uuid, token, now.created_ns, now.name, now.next_view, now.pending, segment, taken))
+            live[segment] = live.get(segment, 0) + taken
+            if now.length:
+                live[now.segment] = live.get(now.segment, 0) - now.length
+
+        await self._store.apply(work, None, (segment,))
+
+    def change(self, catalog, number: int, pending=None, next_view=None) -> None:
+        """Within a transaction: set what is given."""
+        row = catalog.client(number)
+        if row is None:
+            return
+        catalog.put_client(number, tuple(row[:4]) + (
+            row.next_view if next_view is None else next_view, row.pending if pending is None else pending, row.segment, row.length))
+
+    async def remove(self, number: int) -> None:
+        """The client and all its views go. Raises Refusal NOT_FOUND, BUSY while it backs up."""
+        store = self._store
+        row = self._row(number)
+        if number in store.running:
+            raise Refusal("BUSY", "a backup of this client is running: wait, or let it end", 60)
+        segment, _, _ = await store.log.append(layout.DELTA, disk.UNCLIENT, disk.UNVIEW_BODY.pack(number, 0), reserve=0)
+
+        def work(catalog, live):
+            for view in [view for view, _ in catalog.views(number)]:
+                store.drop_view(catalog, live, number, view)
+            if row.pending:
+                store._abandon(catalog, number, row.pending)
+            catalog.txn.delete(layout.CLIENTS, layout.number_key(number))
+            live[row.segment] = live.get(row.segment, 0) - row.length
+
+        await store.apply(work, None, (segment,))
+        store.collector.wake()

@@ -1,0 +1,164 @@
+"""Appends records to the open segment of an area; seals full ones. The only writer of segments. Used by store.py and its parts."""
+
+import asyncio
+
+from firmware.formats import catalog as tables
+from firmware.formats import disk as layout
+from firmware.formats import pack as packs
+from firmware.formats.refusal import Refusal
+from firmware.store import superblock as super_
+from firmware.store.segment_writer import SegmentWriter
+from hal.errors import HalError, NoSpace
+
+_NO_PACK = (0, 0, 0, 0)
+
+
+def record_bytes(length: int) -> int:
+    """Bytes that a record with a body of `length` takes in a segment."""
+    return (layout.RECORD.size + length + layout.ALIGN - 1) // layout.ALIGN * layout.ALIGN
+
+
+class _Head:
+    def __init__(self, segment: int, writer, rows: list):
+        self.segment = segment
+        self.writer = writer
+        self.rows = rows
+
+    def room_for(self, length: int, segment_bytes: int) -> bool:
+        """Whether the record fits with a footer of one more row behind it."""
+        footer = record_bytes(4 + (len(self.rows) + 1) * layout.FOOTER_ROW.size)
+        fits = self.writer.tail + record_bytes(length) + footer <= segment_bytes - layout.BLOCK
+        return fits and len(self.rows) < layout.FOOTER_ROWS - 1
+
+
+class Log:
+    """One head (open segment) per area. `reserve` segments are left for commits and merges."""
+
+    def __init__(self, disk, superblock, processor, segments, sequence: int):
+        self._disk = disk
+        self._superblock = superblock
+        self._processor = processor
+        self._segments = segments
+        self._sequence = sequence
+        self._heads = {}
+        self._buffers = {}
+        self._lock = asyncio.Lock()
+        self.reserve = 0
+        self.failure = None
+
+    def resume(self, segment: int, area: int, tail: int, rows: list) -> None:
+        """Go on in a segment that was open at the last commit; what lies behind `tail` is overwritten."""
+        self._heads[area] = _Head(segment, self._writer(segment, area, tail), rows)
+
+    def _writer(self, segment: int, area: int, tail: int):
+        if area not in self._buffers:
+            self._buffers[area] = SegmentWriter.make_buffers()
+        return SegmentWriter(self._disk, self._buffers[area], super_.address(self._superblock, segment, 0), tail)
+
+    async def append(self, area: int, kind: int, body, pack=_NO_PACK, reserve: int = -1):
+        """(segment, offset, bytes taken) of a record with this body; durable after `drain` and a flush.
+
+        `pack` is (kind, count, group, first) for the footer. Raises NoSpace, and what the disk raises: then the store is closed
+        to writing, since nobody knows what the disk holds.
+        """
+        async with self._lock:
+            self._check()
+            try:
+                return await self._append(area, kind, body, pack, self.reserve if reserve < 0 else reserve)
+            except HalError as error:
+                self._failed(error)
+                raise
+
+    def _failed(self, error) -> None:
+        if not isinstance(error, NoSpace):
+            self.failure = error
+
+    def _check(self) -> None:
+        if self.failure is not None:
+            raise Refusal("INTERNAL", "the disk failed while writing (%s): restart the appliance" % self.failure)
+
+    async def _append(self, area: int, kind: int, body, pack, reserve: int):
+        size = self._superblock.segment_bytes
+        if record_bytes(len(body)) > size // 2:
+            raise Refusal("LIMIT", "a record of %d bytes does not fit a segment of %d" % (len(body), size))
+        head = self._heads.get(area)
+        if head is None or not head.room_for(len(body), size):
+            if head is not None:
+                await self._seal(area)
+            segment = self._segments.allocate(reserve)
+            head = self._heads[area] = _Head(segment, self._writer(segment, area, 0), [])
+        offset = await self._put(head, kind, body, pack)
+        self._segments.appended(head.segment)
+        return head.segment, offset, record_bytes(len(body))
+
+    async def _put(self, head, kind: int, body, pack) -> int:
+        offset = head.writer.tail
+        self._sequence += 1
+        start = layout.RECORD.pack(layout.RECORD_MAGIC, kind, self._sequence, head.segment, len(body), 0)[:-4]
+        crc = self._processor.crc32c(body, self._processor.crc32c(start))
+        items, count, group, first = pack
+        head.rows.append((kind, items, count, offset, len(body), group, first, crc))
+        await head.writer.put(start + crc.to_bytes(4, "little"))
+        await head.writer.put(body)
+        padding = record_bytes(len(body)) - layout.RECORD.size - len(body)
+        if padding:
+            await head.writer.put(bytes(padding))
+        return offset
+
+    async def _seal(self, area: int) -> None:
+        head = self._heads.pop(area)
+        await self._put(head, layout.FOOTER, layout.FOOTER_BODY.pack(head.rows), _NO_PACK)
+        await head.writer.drain()
+        self._segments.note(head.segment, tables.SEALED, area, head.writer.tail)
+
+    async def written(self) -> None:
+        """Everything appended can be read back from the disk; not yet durable."""
+        async with self._lock:
+            try:
+                for head in self._heads.values():
+                    await head.writer.drain()
+            except HalError as error:
+                self._failed(error)
+                raise
+
+    async def flush(self) -> None:
+        """Everything appended before the call is durable on return, and noted for the next transaction."""
+        async with self._lock:
+            self._check()
+            try:
+                for area, head in self._heads.items():
+                    await head.writer.drain()
+                    self._segments.note(head.segment, tables.OPEN, area, head.writer.tail)
+                await self._disk.flush()
+            except HalError as error:
+                self._failed(error)
+                raise
+
+
+async def scan(disk, superblock, processor, segment: int, limit: int, buffer) -> list:
+    """Footer rows of the valid records in the first `limit` bytes of a segment, in order. Stops at the first that is not valid.
+
+    Bodies are not read; `buffer` is an aligned memoryview of two blocks. Used when an open segment is continued.
+    """
+    rows = []
+    offset = 0
+    last = 0
+    while offset + layout.RECORD.size <= limit:
+        block = offset // layout.BLOCK * layout.BLOCK
+        await disk.read(super_.address(superblock, segment, block), buffer[: min(len(buffer), superblock.segment_bytes - block)])
+        record = layout.RECORD.unpack_from(buffer, offset - block)[0]
+        if record.magic != layout.RECORD_MAGIC:
+            if offset == block:
+                break
+            offset = block + layout.BLOCK  # a flush ended the block before
+            continue
+        if record.segment != segment or record.sequence <= last or offset + record.length > limit:
+            break
+        last = record.sequence
+        pack = _NO_PACK
+        if record.kind == layout.PACK:
+            header = packs.HEADER.unpack_from(buffer, offset - block + layout.RECORD.size)[0]
+            pack = (header.kind, header.count, header.group, header.first)
+        rows.append((record.kind, pack[0], pack[1], offset, record.length, pack[2], pack[3], record.crc))
+        offset += record_bytes(record.length)
+    return rows

@@ -1,0 +1,118 @@
+"""Reads packs back: where they lie, their check, their items. Over the disk or a mounted tape alike."""
+
+from firmware.formats import disk as layout
+from firmware.formats import limits
+from firmware.formats import pack as format_
+from firmware.formats.record import FormatError
+from firmware.store import superblock as super_
+from hal.errors import CorruptData
+from hal.native import aligned
+
+_SLACK = 2 * layout.BLOCK
+_CACHED = 6
+
+
+class Pack:
+    """A decoded pack. `raw` holds the items one after the other; `offsets` has one more entry than there are items."""
+
+    def __init__(self, header, body, raw, offsets: list):
+        self.header = header
+        self.body = body  # the pack as stored
+        self.raw = raw
+        self.offsets = offsets
+
+    def item(self, position: int):
+        return self.raw[self.offsets[position] : self.offsets[position + 1]]
+
+
+class Packs:
+    """`load` gives decoded packs, keeping the last few. `busy` buffers are bounded by the callers' read-ahead."""
+
+    def __init__(self, disk, superblock, processor):
+        self._disk = disk
+        self._superblock = superblock
+        self._processor = processor
+        self._cache = {}
+        self._order = []
+
+    async def _span(self, row, start: int, length: int):
+        """View of `length` bytes of the segment from `start`, read through aligned blocks."""
+        first = start // layout.BLOCK * layout.BLOCK
+        end = (start + length + layout.BLOCK - 1) // layout.BLOCK * layout.BLOCK
+        buffer = aligned(end - first)
+        await self._disk.read(super_.address(self._superblock, row.segment, first), buffer)
+        return buffer[start - first : start - first + length]
+
+    async def stored(self, row):
+        """The pack's bytes as stored, checked against the record's CRC. Raises CorruptData, MediumError."""
+        if row.length > limits.FRAME_BYTES:
+            raise CorruptData("pack in segment %d at %d: expected at most %d bytes, got %d"
+                              % (row.segment, row.offset, limits.FRAME_BYTES, row.length))
+        record = await self._span(row, row.offset, layout.RECORD.size + row.length)
+        head = layout.RECORD.unpack_from(record)[0]
+        crc = self._processor.crc32c(record[layout.RECORD.size :], self._processor.crc32c(record[: layout.RECORD.size - 4]))
+        if head.magic != layout.RECORD_MAGIC or head.segment != row.segment or head.length != row.length or head.crc != crc:
+            raise CorruptData("pack in segment %d at %d: what the disk gave is not what was written" % (row.segment, row.offset))
+        return record[layout.RECORD.size :]
+
+    async def table(self, row):
+        """(header, body whose table is valid but whose payload is missing): for lengths and hashes. Not checked by CRC."""
+        length = layout.RECORD.size + format_.HEADER.size + row.count * format_.ITEM.size
+        record = await self._span(row, row.offset, length)
+        body = record[layout.RECORD.size :]
+        header = format_.HEADER.unpack_from(body)[0]
+        if header.count != row.count:
+            raise CorruptData("pack in segment %d at %d: expected %d items, got %d" % (row.segment, row.offset, row.count, header.count))
+        return header, body
+
+    async def load(self, row):
+        """The decoded pack. Raises CorruptData, MediumError."""
+        key = (row.segment, row.offset)
+        found = self._cache.get(key)
+        if found is None:
+            found = decode(await self.stored(row), self._processor)
+            self._keep(key, found)
+        return found
+
+    def _keep(self, key, found) -> None:
+        if key not in self._cache:
+            self._order.append(key)
+        self._cache[key] = found
+        while len(self._order) > _CACHED:
+            del self._cache[self._order.pop(0)]
+
+    def forget(self) -> None:
+        """Drop what is kept, for instance when segments are freed."""
+        self._cache = {}
+        self._order = []
+
+
+def decode(body, processor, target=None):
+    """A `Pack` of the stored bytes `body`. `target` may lend a buffer of at least raw_bytes. Raises CorruptData."""
+    try:
+        header, _, payload = format_.check(body)
+    except FormatError as error:
+        raise CorruptData(str(error))
+    lengths = format_.lengths(body, header.count)
+    if header.codec == format_.RAW:
+        raw = body[payload:]
+    else:
+        raw = memoryview(target if target is not None else bytearray(header.raw_bytes))[: header.raw_bytes]
+        if processor.decompress(body[payload:], raw) != header.raw_bytes:
+            raise CorruptData("pack payload: expected %d bytes decoded, got fewer" % header.raw_bytes)
+    offsets = [0]
+    for length in lengths:
+        offsets.append(offsets[-1] + length)
+    return Pack(header, body, raw, offsets)
+
+
+def verify(pack, processor) -> None:
+    """Check every item against its hash in the table. Raises CorruptData naming the item."""
+    blake2b = processor.blake2b
+    raw, offsets, body = pack.raw, pack.offsets, pack.body
+    at = format_.HEADER.size + 8
+    for position in range(pack.header.count):
+        if blake2b(raw[offsets[position] : offsets[position + 1]]) != body[at : at + 32]:
+            raise CorruptData("%s %d: its bytes do not have the hash that came with them"
+                              % (format_.KIND_NAMES[pack.header.kind], pack.header.first + position))
+        at += format_.ITEM.size
