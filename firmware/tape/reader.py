@@ -1,0 +1,115 @@
+"""Reads a coded file of the tape by data block, corrects what is damaged, keeps the last blocks. Used by TapeImage and verify."""
+
+from firmware.formats import tape as form
+from firmware.tape import block
+from firmware.tape.repair import Repairer
+from hal.errors import MediumError
+from hal.native import aligned
+
+_RESYNC_TRIES = 3
+_CACHE_BYTES = 8 << 20
+_CACHE_BLOCKS_MIN = 4
+
+
+class CodedReader:
+    """One file: `kinds` are its HEADER kinds, `start` the address of its first block, `data_blocks` its length.
+
+    Counts: `corrected` and `lost` data blocks, `repairs` passes over a group.
+    """
+
+    def __init__(self, blocks, processor, geometry, kinds: tuple, start: int, data_blocks: int):
+        self.corrected = self.lost = self.repairs = 0
+        self.geometry = geometry
+        self.data_blocks = data_blocks
+        self.groups = (data_blocks + geometry.group_data - 1) // geometry.group_data
+        self._blocks = blocks
+        self._processor = processor
+        self._kinds = kinds
+        self._start = start
+        self._block_bytes = blocks.label.block_bytes
+        self._image = blocks.label.image
+        self._shift = 0  # of addresses: a drive may have written a block twice, or dropped one
+        self._room = max(_CACHE_BLOCKS_MIN, _CACHE_BYTES // self._block_bytes)
+        self._cache = []  # [number, buffer], the last used at the end
+        self._mended = (None, {})  # group, {position: area}: what the last repair gave
+        self._hopeless = {}  # group: set of lost positions
+        self._repairer = None
+
+    def group_data(self, group: int) -> int:
+        """Data blocks of a group."""
+        return self.geometry.group_of(group, self.data_blocks)
+
+    async def payload(self, number: int):
+        """Memoryview of the payload of data block `number`, valid until the next call. Raises MediumError beyond correction."""
+        for place, entry in enumerate(self._cache):
+            if entry[0] == number:
+                self._cache.append(self._cache.pop(place))
+                return entry[1][form.PAYLOAD_OFFSET :]
+        group, position = self.geometry.place(number)
+        area = self._mended[1].get(position) if self._mended[0] == group else None
+        if area is None:
+            if position in self._hopeless.get(group, ()):
+                raise self._beyond(number)
+            buffer = self._take()
+            if await self.fetch(group, position, buffer):
+                self._cache.append([number, buffer])
+                return buffer[form.PAYLOAD_OFFSET :]
+            self._cache.insert(0, [None, buffer])
+            await self.repair(group)
+            area = self._mended[1].get(position)
+        if area is None:
+            raise self._beyond(number)
+        return memoryview(area)[form.CRC_BYTES :]
+
+    async def fetch(self, group: int, position: int, buffer) -> bool:
+        """Read one block, data or parity, into `buffer`; True if it is sound and the one that was meant."""
+        sequence = group * self.geometry.group_blocks + position
+        address = max(self._start, self._start + sequence + self._shift)
+        for _ in range(_RESYNC_TRIES):
+            length = await self._blocks.read(address, buffer)
+            header = block.check(self._processor, buffer) if length == self._block_bytes else None
+            if header is None or header.image != self._image or header.kind not in self._kinds:
+                return False
+            if header.sequence == sequence:
+                self._shift = address - self._start - sequence
+                return header.group == group and header.position == position and self._kind_fits(header)
+            # A sound block of this file in the wrong place: blocks were written twice or dropped before it.
+            address += sequence - header.sequence
+            if address < self._start:
+                return False
+        return False
+
+    def _kind_fits(self, header) -> bool:
+        is_parity = header.position >= self.group_data(header.group)
+        return header.kind == self._kinds[is_parity]
+
+    async def repair(self, group: int):
+        """Correct a whole group; gives the Outcome. The recovered blocks stay until the next repair."""
+        if self._repairer is None:
+            self._repairer = Repairer(self._processor, self.geometry, self._block_bytes, self.fetch)
+        self._mended = (None, {})
+        outcome = await self._repairer.run(group, self.group_data(group))
+        self.repairs += 1
+        self.corrected += len(outcome.areas)
+        self.lost += len(outcome.lost)
+        self._mended = (group, outcome.areas)
+        if outcome.lost:
+            self._hopeless[group] = set(outcome.lost)
+        return outcome
+
+    def release(self) -> None:
+        """Give the memory of correction and cache back."""
+        self._repairer = None
+        self._mended = (None, {})
+        self._cache = []
+
+    def _take(self):
+        """A buffer for one block: the least recently used one once the cache is full."""
+        if len(self._cache) >= self._room or (self._cache and self._cache[0][0] is None):
+            return self._cache.pop(0)[1]
+        return aligned(self._block_bytes)
+
+    def _beyond(self, number: int) -> MediumError:
+        room = block.payload_bytes(self._block_bytes)
+        return MediumError("tape %s: bytes %d to %d of the image are damaged beyond correction (block %d)"
+                           % (self._blocks.label.name, number * room, (number + 1) * room - 1, number))  # fmt: skip
