@@ -46,7 +46,4 @@ def compile_file(source: Path, name: str) -> bytes:
 
 def compiled() -> dict:
     """{path in the image without the root: .mpy}. Raises BuildError with the compiler's message."""
-    found = {name[:-3] + ".mpy": compile_file(ROOT / name, name) for name in sources()}
-    if "firmware/main.mpy" not in found:
-        found["firmware/main.mpy"] = compile_file(ROOT / "image/standin.py", "firmware/main.py")
-    return found
+    return {name[:-3] + ".mpy": compile_file(ROOT / name, name) for name in sources()}

@@ -141,9 +141,7 @@ class PcMachine(Machine):
             raise NotReady("no flash disk with a config partition was found: is this the disk that was booted from?")
         path = flash.partition_path(flash.partition(gpt.CONFIG_TYPE))
         await volume.wait_for(path, _DEVICE_WAIT_MS)
-        disk = FileDisk(path)
-        await disk.open()
-        return disk
+        return FileDisk(path)
 
     async def _data_device(self):
         """The data disk, looked up anew each time: disks are hot-plugged. Raises NotReady."""
@@ -156,7 +154,6 @@ class PcMachine(Machine):
         from hal.linux.disk import FileDisk
 
         disk = FileDisk((await self._data_device()).path)
-        await disk.open()
         try:
             return await disk.identify()
         finally:
@@ -183,7 +180,6 @@ class PcMachine(Machine):
             raise NotReady("%s is not formatted for Bobbin: use `disk format`" % device.path)
         await volume.attach(device.partition_path(device.partition(gpt.CATALOG_TYPE)))
         disk = FileDisk(device.partition_path(device.partition(gpt.STORE_TYPE)))
-        await disk.open()
         return Volume(volume.MOUNT_POINT, disk)
 
     async def close_volume(self) -> None:
