@@ -31,6 +31,7 @@ async def auth(session, request: int, values) -> None:
     client = await _slowed(session, "AUTH", pairing.authenticate(values.uuid, values.token))
     session.server.admit(session, client)
     session.client = client
+    session.store = session.appliance.store
     await session.channel.send(message.READY, request, client.name, POLICY)
 
 

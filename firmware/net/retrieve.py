@@ -30,7 +30,7 @@ class _Sink:
 def _reader(session, source: int):
     """(reader, label of the tape or "")."""
     if source == message.DISK:
-        return session.appliance.store.reader(session.client.uuid), ""
+        return session.store.reader(session.client.uuid), ""
     if source != message.TAPE:
         raise Refusal("PROTOCOL", "source: expected 0 or 1, got %d" % source)
     mounted = session.appliance.mounted
@@ -71,8 +71,8 @@ async def status(session, request: int, values) -> None:
 
 def _status(session) -> dict:
     appliance = session.appliance
-    usage = appliance.store.usage()
-    views_held = appliance.store.reader(session.client.uuid).views(0)
+    usage = session.store.usage()
+    views_held = session.store.reader(session.client.uuid).views(0)
     last = views_held[-1] if views_held else None
     return {
         "appliance": appliance.config.get("appliance.name"),

@@ -46,19 +46,17 @@ class Server:
         self._accepting.cancel()
         await self._listener.close()
         self._listener = None
-        for session in list(self.sessions):
-            session.end(Refusal("SHUTDOWN", "the appliance is going down", RETRY_S))
-        deadline_ms = now_ms() + STOP_MS
-        while self.sessions and now_ms() < deadline_ms:
-            await sleep_ms(20)
-        for session in list(self.sessions):
-            session.task.cancel()
-        while self.sessions and now_ms() < deadline_ms + STOP_MS:
-            await sleep_ms(20)
+        _end(self.sessions, Refusal("SHUTDOWN", "the appliance is going down", RETRY_S))
+        if not await _until(lambda: not self.sessions):
+            for session in list(self.sessions):
+                session.task.cancel()
+            await _until(lambda: not self.sessions)
 
     async def disconnect(self, client_id: int) -> None:
         """End the sessions of a client that is removed or paired anew, within 5 s."""
-        await self._end(self._of(client_id), Refusal("AUTH", "this client was removed or paired again"))
+        sessions = self._of(client_id)
+        _end(sessions, Refusal("AUTH", "this client was removed or paired again"))
+        await _until(lambda: not any([session in self.sessions for session in sessions]))
 
     def admit(self, session, client) -> None:
         """Raises Refusal BUSY if an authenticated session of `client` is one too many."""
@@ -73,7 +71,8 @@ class Server:
             for other in self._of(session.client.id)
             if other.state in (BACKUP, PROVING) and other.waiting and now_ms() - other.since_ms > TAKE_OVER_MS
         ]
-        await self._end(silent, Refusal("BUSY", "another connection of this client took over"))
+        _end(silent, Refusal("BUSY", "another connection of this client took over"))
+        await _until(lambda: not any([other.slot for other in silent]))
 
     def status(self) -> dict:
         """For `show status`."""
@@ -81,13 +80,6 @@ class Server:
 
     def _of(self, client_id: int) -> list:
         return [session for session in self.sessions if session.client and session.client.id == client_id]
-
-    async def _end(self, sessions: list, refusal) -> None:
-        for session in sessions:
-            session.end(refusal)
-        deadline_ms = now_ms() + STOP_MS
-        while any([session in self.sessions for session in sessions]) and now_ms() < deadline_ms:
-            await sleep_ms(20)
 
     async def _accept(self) -> None:
         while True:
@@ -116,3 +108,18 @@ class Server:
             await session.run()
         finally:
             self.sessions.remove(session)
+
+
+def _end(sessions: list, refusal) -> None:
+    for session in list(sessions):
+        session.end(refusal)
+
+
+async def _until(condition) -> bool:
+    """Wait for the condition, at most STOP_MS; whether it came true."""
+    deadline_ms = now_ms() + STOP_MS
+    while not condition():
+        if now_ms() >= deadline_ms:
+            return False
+        await sleep_ms(10)
+    return True

@@ -76,6 +76,7 @@ class Session:
         self.address = self.peer.rsplit(":", 1)[0]
         self.state = NEW
         self.client = None
+        self.store = None  # that knows the client
         self.backup = None
         self.slot = None
         self.claims = 0  # rows of the RFE_CLAIM that awaits its proof
@@ -101,7 +102,7 @@ class Session:
         except Refusal as refusal:
             await self._farewell(refusal)
         except asyncio.CancelledError:
-            await self._farewell(self._ending or Refusal("SHUTDOWN", "the appliance is going down", 60))
+            await self._farewell(self._ending or Refusal("SHUTDOWN", "the appliance is going down", 60), self._ending is not None)
         except Exception as error:
             self.appliance.log.exception("lan", error)
             await self._farewell(Refusal("INTERNAL", "the appliance failed in %s: see its log" % self.state))
@@ -131,7 +132,7 @@ class Session:
         while True:
             if self._ending:
                 raise self._ending
-            if self.known() and self.appliance.store is None:
+            if self.known() and self.appliance.store is not self.store:
                 raise Refusal("NO_DISK", "the disk of the appliance was taken out of service")
             frame = await self._next()
             await self._answer(frame, _ROWS[frame.type])
@@ -189,14 +190,16 @@ class Session:
                     raise Refusal(name, str(error))
             raise
 
-    async def _farewell(self, refusal) -> None:
-        """ERROR and a moment to read it, unless a frame is half written."""
+    async def _farewell(self, refusal, patient: bool = True) -> None:
+        """ERROR and, if `patient`, a moment to read it; nothing if a frame is half written. The backup's slot is free at once."""
+        self.end_backup()
         self._note("refused: %s: %s" % (refusal.name, refusal.text))
         if not self.channel.clean:
             return
         try:
             await self.channel.refuse(refusal, self._request, FAREWELL_MS)
-            await self.channel.drain()
+            if patient:
+                await self.channel.drain()
         except (Disconnected, asyncio.CancelledError):
             pass
 

@@ -8,7 +8,7 @@ async def begin(session, request: int, values) -> None:
     await session.server.take_over(session)
     slot = session.slot = session.server.slots.take()
     try:
-        backup = session.backup = await session.appliance.store.begin(session.client.id)
+        backup = session.backup = await session.store.begin(session.client.id)
     except BaseException:
         session.end_backup()
         raise

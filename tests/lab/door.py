@@ -10,9 +10,16 @@ from firmware.net.channel import Channel
 from firmware.net.pairing import Pairing
 from firmware.net.server import Server
 from firmware.net.session import Session
+from firmware.store.store import Store
 from hal.clock import Clock
 from hal.linux.rwp import NativeProcessor
+from hal.sim.disk import SimDisk
+from hal.sim.kv import SimKv, SimKvStorage
 from tests.lab.pipe import pipe
+
+_STORE_UUID = bytes(range(16))
+_SEGMENT_BYTES = 1 << 20
+_DISK_BYTES = 64 << 20
 
 
 class StillClock(Clock):
@@ -53,6 +60,16 @@ class Door:
         return Agent(far, session)
 
 
+async def stored_door() -> Door:
+    """A Door with an empty store on a simulated disk."""
+    door = Door()
+    disk = SimDisk(_DISK_BYTES)
+    kv = SimKv(SimKvStorage(), Store.TABLES, Store.DUPLICATES)
+    await Store.format(disk, kv, door.machine.processor, _STORE_UUID, door.machine.clock.now_ns(), _SEGMENT_BYTES)
+    door.store = await Store.open(disk, kv, door.machine.processor, door.machine.clock)
+    return door
+
+
 class Agent:
     """The agent's end: sends and receives whole frames."""
 
@@ -89,6 +106,11 @@ class Agent:
 
     async def hello(self):
         return await self.ask("HELLO", PROTOCOL, "test")
+
+    async def enter(self, identity):
+        """HELLO and AUTH with (uuid, token)."""
+        await self.hello()
+        return await self.ask("AUTH", *identity)
 
     async def closed(self) -> bool:
         """Whether the appliance closes now, with nothing more to say."""
