@@ -97,9 +97,12 @@ class Machine:
         """PBKDF2 with HMAC-SHA-256 (RFC 8018 5.2), 32 bytes."""
         raise NotImplementedError
 
-    def crash_reports(self) -> list:
-        """[(name, text)] that the kernel left before it died (pstore), and forgets them. [] where there is no such thing."""
+    def crash_logs(self) -> list:
+        """[(name, text)] that the kernel left before it died (pstore), oldest name first; [] where there is no such thing."""
         return []
+
+    def clear_crash_logs(self) -> None:
+        """Free the place of the crash logs."""
 
     async def power_off(self) -> None:
         raise NotImplementedError

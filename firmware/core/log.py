@@ -53,6 +53,9 @@ class Log:
         """`sink(level, line)` gets every line from now on."""
         self._sinks.append(sink)
 
+    def remove_sink(self, sink) -> None:
+        self._sinks.remove(sink)
+
     def add_crash_sink(self, sink) -> None:
         """`sink(text)` gets every traceback from now on."""
         self._crash_sinks.append(sink)

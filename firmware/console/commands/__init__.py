@@ -1,0 +1,11 @@
+"""The console's commands, one module a topic. `registry()` joins them."""
+
+from firmware.console.commands import clients, disk, password, setting, show, system, tape
+from firmware.console.registry import Registry
+
+MODULES = (clients, disk, password, setting, show, system, tape)
+
+
+def registry() -> Registry:
+    """All commands."""
+    return Registry(tuple([command for module in MODULES for command in module.COMMANDS]))
