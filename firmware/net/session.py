@@ -15,7 +15,7 @@ from hal.errors import CorruptData, HalError, NoSpace
 from hal.loop import now_ms
 
 ENTRY_MS = 10000  # handshake and everything before READY, together
-IDLE_MS = 600000  # between two frames of a known client
+IDLE_MS = 3600000  # between two frames of a known client; the kernel's keepalive finds dead ones sooner
 FAREWELL_MS = 2000
 
 # States.
@@ -96,7 +96,7 @@ class Session:
         try:
             await self._converse()
         except Disconnected as gone:
-            self._note("left in %s: %s" % (self.state, gone))
+            self._note("is gone in %s: %s" % (self.state, gone), self.backup is not None)
         except Silence:
             await self._farewell(Refusal("PROTOCOL", "no frame came in time: connect again when there is something to say"))
         except Refusal as refusal:
@@ -188,12 +188,13 @@ class Session:
             for kind, name in _HARDWARE:
                 if isinstance(error, kind):
                     raise Refusal(name, str(error))
-            raise
+            self.appliance.log.exception("lan", error)
+            raise Refusal("INTERNAL", "the appliance's hardware: %s" % error)
 
     async def _farewell(self, refusal, patient: bool = True) -> None:
         """ERROR and, if `patient`, a moment to read it; nothing if a frame is half written. The backup's slot is free at once."""
         self.end_backup()
-        self._note("refused: %s: %s" % (refusal.name, refusal.text))
+        self._note("was refused: %s: %s" % (refusal.name, refusal.text))
         if not self.channel.clean:
             return
         try:
@@ -206,8 +207,8 @@ class Session:
     def _left_ms(self) -> int:
         return max(1, self._deadline_ms - now_ms())
 
-    def _note(self, text: str) -> None:
-        if self.client:
-            self.appliance.log.info("lan", "client %s at %s %s" % (self.client.name, self.peer, text))
+    def _note(self, text: str, matters: bool = True) -> None:
+        if self.client and matters:
+            self.appliance.log.info("lan", "client %s, %s, %s" % (self.client.name, self.peer, text))
         else:  # a stranger must not be able to fill the log
             self.appliance.log.debug("lan", "%s %s" % (self.peer, text))

@@ -13,6 +13,8 @@ async def begin(session, request: int, values) -> None:
         session.end_backup()
         raise
     session.channel.lend(slot.buffer)
+    how = "continues" if any(backup.next) else "begins"
+    session.appliance.log.info("lan", "client %s, %s, %s backup %d" % (session.client.name, session.peer, how, backup.group))
     await session.channel.send(
         message.GRANT, request, backup.group, *backup.next, slot.rate_bytes_s, limits.PACK_RAW_BYTES
     )
@@ -46,7 +48,7 @@ async def prove(session, request: int, values) -> None:
 async def commit(session, request: int, values) -> None:
     view, stored_bytes = await session.backup.commit(*values)
     session.end_backup(finished=True)
-    session.appliance.log.info("lan", "client %s: view %d, %d bytes stored" % (session.client.name, view, stored_bytes))
+    session.appliance.log.info("lan", "client %s has view %d, %d bytes stored" % (session.client.name, view, stored_bytes))
     await session.channel.send(message.COMMITTED, request, view, stored_bytes)
 
 
