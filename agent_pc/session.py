@@ -8,6 +8,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 from agent_pc import VERSION, packs, tls
+from agent_pc.bdm import prints as sets
 from agent_pc.channel import Channel
 from agent_pc.exits import AgentError
 from agent_pc.state import State
@@ -106,15 +107,15 @@ class Session:
         """Reply for the fingerprint set of file object `ref`; give it to `prints`."""
         return self.channel.ask(message.PRINTS_GET, *ref)
 
-    def prints(self, reply) -> list:
-        """[(length, weak, strong8)], in file order."""
+    def prints(self, reply) -> bytes:
+        """Packed fingerprint set (bdm.prints), in file order."""
         out = []
         while True:
             _, value = reply.get(message.PRINTS)
-            out.extend(value.prints)
+            out.append(sets.pack(value.prints))
             if value.last:
                 reply.done()
-                return out
+                return b"".join(out)
             if not value.prints:
                 raise AgentError("PROTOCOL", "appliance: PRINTS: an empty frame that is not the last")
 

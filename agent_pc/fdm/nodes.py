@@ -183,29 +183,45 @@ class Tree:
     def __init__(self, fetch):
         self._fetch = fetch
 
-    def bodies(self, refs: list) -> list:
-        """[(ref, bytes or None)] of the LIST nodes below `refs`, in order: INDEX nodes are followed, one batch a level."""
-        wanted = list(refs)
+    def directories(self, refs: list) -> list:
+        """[(parts, lost)] for directories `refs` [(group, index)], one batch for each level of index.
+
+        parts: [(ref, body, [Entry])] of its LIST nodes in order; lost: how many of its nodes cannot be given.
+        """
+        parts = [[(ref, None)] for ref in refs]
         for _ in range(_INDEX_LEVELS):
-            out, again = [], False
-            for ref, body in zip(wanted, self._fetch(wanted), strict=True):
-                kind, below, _ = parse(body) if body is not None else (dtf.LIST, (), 0)
-                if kind == dtf.LIST:
-                    out.append((ref, body))
-                else:
-                    again = True
-                    out.extend([((group, index), None) for _, group, index in below])
-            if not again:
-                return out
-            wanted = [ref for ref, _ in out]
-        raise AgentError("PROTOCOL", f"node: expected at most {_INDEX_LEVELS} levels of index")
+            wanted = [ref for part in parts for ref, body in part if body is None]
+            if not wanted:
+                return [_listed(part) for part in parts]
+            came = dict(zip(wanted, self._fetch(wanted), strict=True))
+            parts = [[row for ref, body in part for row in _below(ref, body, came)] for part in parts]
+        if any(body is None for part in parts for _, body in part):
+            raise AgentError("PROTOCOL", f"node: expected at most {_INDEX_LEVELS} levels of index")
+        return [_listed(part) for part in parts]
 
     def directory(self, ref: tuple) -> list:
         """[Entry] of the directory whose node is `ref` (group, index). Raises AgentError(LOST)."""
-        out = []
-        for part, body in self.bodies([ref]):
-            if body is None:
-                raise AgentError("LOST", f"directory node {part[0]}/{part[1]} is lost")
-            kind, refs, rest = parse(body)
-            out.extend(entries(body, refs, rest))
-        return out
+        [(parts, lost)] = self.directories([ref])
+        if lost:
+            raise AgentError("LOST", f"directory node {ref[0]}/{ref[1]} is lost")
+        return [entry for _, _, listed in parts for entry in listed]
+
+
+_LOST = b""
+
+
+def _below(ref: tuple, body, came: dict) -> list:
+    """[(ref, body or None)]: the node itself if it is a LIST, what it points to if an INDEX."""
+    if body is not None:
+        return [(ref, body)]
+    body = came[ref]
+    if body is None:
+        return [(ref, _LOST)]
+    kind, refs, _ = parse(body)
+    return [(ref, body)] if kind == dtf.LIST else [((group, index), None) for _, group, index in refs]
+
+
+def _listed(part: list) -> tuple:
+    """(parts, lost) of one directory."""
+    found = [(ref, body) for ref, body in part if body is not _LOST]
+    return [(ref, body, entries(body, *parse(body)[1:])) for ref, body in found], len(part) - len(found)

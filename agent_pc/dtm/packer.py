@@ -1,0 +1,62 @@
+"""Numbers items and fills packs with them, in the order that references need. Used by agent_pc/backup.py, one thread."""
+
+from agent_pc.packs import blake
+from firmware.formats import limits, pack
+
+_ITEMS = 512
+
+
+class _Filling:
+    """The pack of one kind that is being filled."""
+
+    def __init__(self, kind: int, first: int):
+        self.kind = kind
+        self.first = first
+        self.rows: list = []
+        self.buffers: list = []
+        self.raw_bytes = 0
+
+    @property
+    def next(self) -> int:
+        return self.first + len(self.rows)
+
+
+class Packer:
+    """`send(kind, group, first, rows, buffers)` takes a full pack; `group` and `starts` (next index of each kind) are of the GRANT."""
+
+    def __init__(self, send, group: int, starts: tuple):
+        self._send = send
+        self.group = group
+        self._filling = [_Filling(kind, start) for kind, start in zip(pack.KINDS, starts, strict=True)]
+
+    def chunks(self, buffer, rows: list) -> int:
+        """Index of the first of the chunks `rows` [(length, weak, hash)] of `buffer` (at most half a pack's limit)."""
+        return self._add(self._filling[pack.DATA], buffer, rows)
+
+    def file(self, body: bytes) -> tuple:
+        """(group, index) of a file object. Its chunks are here already."""
+        return self.group, self._add(self._filling[pack.FILES], body, [(len(body), 0, blake(body))])
+
+    def node(self, body: bytes) -> tuple:
+        """(group, index) of a node. What it refers to is here already."""
+        return self.group, self._add(self._filling[pack.NODES], body, [(len(body), 0, blake(body))])
+
+    def _add(self, filling: _Filling, buffer, rows: list) -> int:
+        if filling.rows and (
+            filling.raw_bytes + len(buffer) > limits.PACK_AIM_BYTES or len(filling.rows) + len(rows) > _ITEMS
+        ):
+            self.flush(filling.kind)
+        index = filling.next
+        filling.rows.extend(rows)
+        filling.buffers.append(buffer)
+        filling.raw_bytes += len(buffer)
+        if filling.raw_bytes >= limits.PACK_AIM_BYTES:
+            self.flush(filling.kind)
+        return index
+
+    def flush(self, kind: int = pack.NODES) -> None:
+        """Send what there is of `kind`, and before it all that it may refer to."""
+        for filling in self._filling[: kind + 1]:
+            if filling.rows:
+                self._send(filling.kind, self.group, filling.first, filling.rows, filling.buffers)
+                self._filling[filling.kind] = _Filling(filling.kind, filling.next)

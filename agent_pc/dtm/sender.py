@@ -1,0 +1,72 @@
+"""Compresses packs side by side and sends them in order, at the granted rate. Used by agent_pc/backup.py."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from agent_pc import packs
+from agent_pc.dtm.line import Line
+from firmware.formats import message
+
+_COMPRESSORS = 2
+_QUEUE_PACKS = 12
+_SYNC_BYTES = 64 << 20
+_BURST_S = 0.5
+
+
+class Sender:
+    """`send` by the packer's thread; `run` is the sending thread."""
+
+    def __init__(self, line: Line, channel, rate_bytes_s: int):
+        self._line = line
+        self._channel = channel
+        self._rate = rate_bytes_s
+        self._queue = line.pipe(_QUEUE_PACKS)
+        self._pool = ThreadPoolExecutor(_COMPRESSORS, thread_name_prefix="compress")
+        self._synced = None
+        self._since_sync = 0
+        self._due = time.monotonic()
+        self.packs = 0
+
+    def send(self, kind: int, group: int, first: int, rows: list, buffers: list) -> None:
+        """Queue a pack; waits while the queue is full."""
+        self._queue.put(self._pool.submit(packs.build, kind, group, first, rows, buffers))
+
+    def finish(self) -> None:
+        """No more packs."""
+        self._queue.put(None)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def run(self) -> None:
+        """Until `finish`; everything is with the TLS connection then."""
+        while (future := self._queue.get()) is not None:
+            body = future.result()
+            self._wait(len(body))
+            self._channel.send(message.PACK, 0, body)
+            self.packs += 1
+            self._since_sync += len(body)
+            if self._since_sync >= _SYNC_BYTES:
+                self._sync()
+        self._settle()
+
+    def _sync(self) -> None:
+        """Ask for durability; the answer is looked at when the next one is asked."""
+        self._settle()
+        self._synced = self._channel.ask(message.SYNC)
+        self._since_sync = 0
+
+    def _settle(self) -> None:
+        if self._synced is not None:
+            self._synced.get(message.SYNCED)
+            self._synced.done()
+            self._synced = None
+
+    def _wait(self, size: int) -> None:
+        """Hold to the granted rate."""
+        if not self._rate:
+            return
+        now = time.monotonic()
+        self._due = max(self._due, now - _BURST_S) + size / self._rate
+        if self._due > now:
+            self._line.stopped.wait(self._due - now)
