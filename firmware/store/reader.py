@@ -290,27 +290,37 @@ class _Outgoing:
         self._kind = kind
         self._processor = processor
         self._sink = sink
-        self._table = []
-        self._parts = []
+        self._items = []
         self._bytes = 0
 
     async def add(self, pack, position: int) -> None:
         item = pack.item(position)
-        if self._parts and (self._bytes + len(item) > limits.PACK_AIM_BYTES or len(self._parts) == limits.PACK_ITEMS):
+        if self._items and (self._bytes + len(item) > limits.PACK_AIM_BYTES or len(self._items) == limits.PACK_ITEMS):
             await self.send()
         at = packs.HEADER.size + position * packs.ITEM.size
-        self._table.append(bytes(pack.body[at : at + packs.ITEM.size]))
-        self._parts.append(item)
+        self._items.append((pack.body[at : at + packs.ITEM.size], item))
         self._bytes += len(item)
 
     async def send(self) -> None:
-        if not self._parts:
-            return
-        raw = b"".join(self._parts)
-        target = bytearray(len(raw))
-        stored = self._processor.compress(raw, target)
+        if self._items:
+            await self._sink.data(self._assemble())
+            self._items, self._bytes = [], 0
+
+    def _assemble(self):
+        """Header, table, and the payload compressed into its place, or copied there if it does not shrink."""
+        front = packs.HEADER.size + len(self._items) * packs.ITEM.size
+        body = memoryview(bytearray(front + self._bytes))
+        raw = memoryview(bytearray(self._bytes))
+        at, fill = packs.HEADER.size, 0
+        for row, item in self._items:
+            body[at : at + packs.ITEM.size] = row
+            raw[fill : fill + len(item)] = item
+            at += packs.ITEM.size
+            fill += len(item)
+        stored = self._processor.compress(raw, body[front:]) if fill else 0
         codec = packs.ZSTD if stored else packs.RAW
-        payload = memoryview(target)[:stored] if stored else raw
-        header = packs.HEADER.pack(self._kind, codec, len(self._parts), 0, 0, len(raw), len(payload))
-        await self._sink.data(header + b"".join(self._table) + bytes(payload))
-        self._table, self._parts, self._bytes = [], [], 0
+        if not stored:
+            body[front:] = raw
+            stored = fill
+        packs.HEADER.pack_into(body, 0, self._kind, codec, len(self._items), 0, 0, fill, stored)
+        return body[: front + stored]
