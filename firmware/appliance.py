@@ -157,11 +157,11 @@ class Appliance:
         self._log_file = LogFile(self._volume.directory)
         self.log.add_sink(self._log_file.sink)
         self.supervisor.spawn("log file", self._log_file.run, restart=True)
-        disk, clock = self._volume.disk, self.machine.clock
+        disk, processor, clock = self._volume.disk, self.machine.processor, self.machine.clock
         self._kv = self.machine.open_kv(self._volume.directory + "/catalog", TABLES, DUPLICATES)
         if fresh:
-            await Store.format(disk, self._kv, os.urandom(16), clock.now_ns())
-        self.store = await Store.open(disk, self._kv, self.machine.processor, clock, self.log)
+            await Store.format(disk, self._kv, processor, os.urandom(16), clock.now_ns())
+        self.store = await Store.open(disk, self._kv, processor, clock)
 
     async def _start_tape(self) -> None:
         from firmware.tape.service import TapeService
@@ -238,7 +238,7 @@ class Appliance:
         self.store = self._kv = self._volume = None
         if store:
             await store.close()
-        if kv:
+        elif kv:
             kv.close()
         if self._log_file:
             self.log.remove_sink(self._log_file.sink)
