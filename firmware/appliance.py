@@ -162,6 +162,7 @@ class Appliance:
         if fresh:
             await Store.format(disk, self._kv, processor, os.urandom(16), clock.now_ns())
         self.store = await Store.open(disk, self._kv, processor, clock)
+        self.supervisor.spawn("collector", self.store.collector.run, restart=True)
 
     async def _start_tape(self) -> None:
         from firmware.tape.service import TapeService
@@ -237,6 +238,7 @@ class Appliance:
         store, kv, volume = self.store, self._kv, self._volume
         self.store = self._kv = self._volume = None
         if store:
+            await self.supervisor.stop("collector")
             await store.close()
         elif kv:
             kv.close()
