@@ -65,8 +65,8 @@ class Keys:
 
     def _sequence(self, char: str):
         escape = self._escape + char
-        if escape in ("[", "O") or (escape[0] in "[O" and char in "0123456789;" and len(escape) < _SEQUENCE_CHARS):
-            self._escape = escape
+        if escape in ("[", "O") or (escape[0] in "[O" and char in "0123456789;"):
+            self._escape = escape[:_SEQUENCE_CHARS]  # longer ones mean nothing, but their end must be found
             return None
         self._escape = None
         return _SEQUENCES.get(escape[1:])

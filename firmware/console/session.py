@@ -17,6 +17,7 @@ from hal.loop import sleep_ms
 PROMPT = "bobbin> "
 _READ_BYTES = 256
 _AHEAD_BYTES = 1024  # typed while a command runs; more is dropped
+_MINUTE_MS = 60000
 _LOGIN_MS = 60000  # for a remote peer to log in, for anybody to type the password
 _EXPECTED = (Usage, Invalid, Refusal, HalError)
 
@@ -167,12 +168,12 @@ class Session:
         for warning in self.appliance.warnings():
             await self.write("warning: %s\n" % warning)
         while True:
-            idle_ms = self.appliance.config.get("console.idle_minutes") * 60000
+            idle_ms = self.appliance.config.get("console.idle_minutes") * _MINUTE_MS
             editor = Editor(PROMPT, self._terminal.columns - 1, self._history, self._complete)
             try:
                 line = await self._edit(editor, idle_ms)
             except Timeout:
-                await self.write("\nlogged out: nothing was typed for %d minutes\n" % (idle_ms // 60000))
+                await self.write("\nlogged out: nothing was typed for %d minutes\n" % (idle_ms // _MINUTE_MS))
                 return
             if editor.eof:
                 return

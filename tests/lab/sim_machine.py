@@ -90,6 +90,7 @@ class SimMachine(Machine):
     """`config_disk` and `data_disk` outlive it: give them to the next one for a restart. Attributes `off` tells how it went down."""
 
     name = "sim"
+    keeps_stdout = False
     settings = {"lan.port": "0", "telnet.port": "0"}
     lan_host = "127.0.0.1"
 
