@@ -33,12 +33,14 @@ class Outcome:
         self.flags = flags
         self.signature = signature
         self.changed = changed
-        self.label = dtf.UNGUARDED if changed or _recent(status) else dtf.QUIESCED
+        self.label = dtf.UNGUARDED if changed else label(status)
         self.entry_flags = dtf.TRUNCATED if size != status.st_size else 0
 
 
-def _recent(status: os.stat_result) -> bool:
-    return time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) < _QUIET_NS
+def label(status: os.stat_result) -> int:
+    """dtf label of a file that did not change while it was read."""
+    recent = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) < _QUIET_NS
+    return dtf.UNGUARDED if recent else dtf.QUIESCED
 
 
 def open_file(path: bytes, expected: os.stat_result) -> tuple:

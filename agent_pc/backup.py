@@ -1,0 +1,294 @@
+"""A backup from end to end. `bobbin backup`; tests call `backup` with a Session.
+
+Threads, each handing on through a bounded queue: the scan (the caller's thread) -> resolve (redundant files, old versions) -> readers
+(read, hash, difference) -> assemble (number, fill packs) -> compressors -> send. Order is kept throughout: an item is numbered when
+everything that it refers to is.
+"""
+
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from agent_pc.bdm import contents, reader
+from agent_pc.cache import Cache, NodeSource
+from agent_pc.dtm.assembly import Assembly
+from agent_pc.dtm.line import Line, Stopped
+from agent_pc.dtm.packer import Packer
+from agent_pc.dtm.sender import Sender
+from agent_pc.exits import AgentError, Cut
+from agent_pc.fdm import base
+from agent_pc.fdm.nodes import REF, Tree
+from agent_pc.fdm.rfe import BATCH, Elimination
+from agent_pc.fdm.scan import Counts, Scan, normal_sources
+from agent_pc.fdm.task import Task
+from agent_pc.progress import Quiet
+from firmware.formats.refusal import Refusal
+
+_READERS = 2
+_BATCH_EVENTS = 4096
+_BATCHES = 4
+_UNITS = 16
+_UNIT_BYTES = 1 << 19
+_UNIT_FILES = 64
+_PIECES = 16  # messages of one large file that may wait
+_SWITCH_S = 0.0005  # threads that come back from C wait so long for the interpreter at most
+_CUT_TRIES = 6
+_CUT_WAIT_S = 60
+
+
+class Options:
+    """`label`: of the view; `one_filesystem`; `wait_s`: how long to wait for a slot, and for an appliance that went away."""
+
+    def __init__(self, label: str = "", one_filesystem: bool = False, wait_s: float = 300):
+        self.label = label
+        self.one_filesystem = one_filesystem
+        self.wait_s = wait_s
+
+
+class Result:
+    """`view`, `stored_bytes`; `counts` (fdm.scan.Counts); `problems` [(path, text)]; `group`; `attempts`."""
+
+    def __init__(self):
+        self.view = 0
+        self.stored_bytes = 0
+        self.group = 0
+        self.attempts = 0
+        self.counts = Counts()
+        self.problems: list = []
+        self.bytes_sent = 0
+
+    def problem(self, path: bytes, text: str) -> None:
+        self.problems.append((path, text))
+        self.counts.problems += 1
+
+    def as_dict(self) -> dict:
+        return {"view": self.view, "stored_bytes": self.stored_bytes, **self.counts.as_dict()}
+
+
+class Attempt:
+    """One backup over one connection."""
+
+    def __init__(self, session, cache: Cache, sources: list, options: Options, progress, result: Result):
+        self._session = session
+        self._cache = cache
+        self._sources = sources
+        self._options = options
+        self._progress = progress
+        self._result = result
+        self._line = Line()
+        self._resolving = self._line.pipe(_BATCHES)
+        self._units = self._line.pipe(_UNITS)
+        self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="read")
+        self._elimination = Elimination(session, cache, self._pool)
+        self._events: list = []
+        self._tasks: list = []
+
+    def run(self, fresh: bool) -> None:
+        """Scan, send, commit. `fresh`: without reference to earlier views. Raises Refusal, Cut, AgentError."""
+        time_ns = time.time_ns()
+        tree = Tree(NodeSource(self._cache, self._session.items).fetch)
+        bases = {} if fresh else base.find(self._session, self._cache, tree, self._sources)
+        grant = _begin(self._session, self._options.wait_s)
+        self._result.group = grant.group
+        sender = Sender(self._line, self._session.channel, grant.rate_bytes_s)
+        packer = Packer(sender.send, grant.group, (grant.next_data, grant.next_file, grant.next_node))
+        self._assembly = Assembly(packer, self._cache, self._result.counts, self._result.problem, self._progress)
+        threads = [
+            self._line.thread("resolve", self._resolve),
+            self._line.thread("assemble", lambda: self._assemble(packer, sender)),
+            self._line.thread("send", sender.run),
+        ]
+        try:
+            scan = Scan(tree, self._event, self._result.counts, self._result.problem, self._options.one_filesystem)
+            root = scan.run(self._sources, bases)
+            self._dispatch()
+            self._resolving.put(None)
+            for thread in threads:
+                self._line.join(thread)
+            self._result.counts.packs += sender.packs
+            self._commit(root, time_ns)
+        except Stopped:
+            self._session.channel.check()
+            raise self._line.error or AgentError("INTERNAL", "backup: stopped without a reason") from None
+        finally:
+            self._line.stop()
+            sender.close()
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _commit(self, root, time_ns: int) -> None:
+        counts = self._result.counts
+        answer = self._session.commit(REF.unpack(root.ref)[1:], time_ns, counts.files, counts.bytes)
+        self._result.view = answer.view
+        self._result.stored_bytes = answer.stored_bytes
+        self._cache.commit(answer.view, self._sources, self._options.label)
+
+    # -- the scan's thread
+
+    def _event(self, event) -> None:
+        self._events.append(event)
+        if isinstance(event, Task):
+            self._tasks.append(event)
+            self._progress.expect(event.status.st_size)
+        if len(self._tasks) >= BATCH or len(self._events) >= _BATCH_EVENTS:
+            self._dispatch()
+
+    def _dispatch(self) -> None:
+        """Ask about the files of a batch now; the answer is waited for by the next thread."""
+        reply = self._elimination.ask(self._tasks) if self._tasks else None
+        self._resolving.put((self._events, self._tasks, reply))
+        self._events, self._tasks = [], []
+
+    # -- the resolving thread
+
+    def _resolve(self) -> None:
+        while (batch := self._resolving.get()) is not None:
+            events, tasks, reply = batch
+            if tasks:
+                self._result.counts.redundant += self._elimination.resolve(tasks, reply)
+            self._split(events)
+        self._units.put(None)
+
+    def _split(self, events: list) -> None:
+        """Units of work for the readers: one large file, or events with some small ones."""
+        unit, small, size = [], [], 0
+        for event in events:
+            unread = isinstance(event, Task) and event.slot is None
+            if unread and event.status.st_size > contents.BLOCK_BYTES:
+                self._small(unit, small)
+                unit, small, size = [], [], 0
+                self._large(event)
+                continue
+            unit.append(event)
+            if unread:
+                small.append(event)
+                size += event.status.st_size
+                if size >= _UNIT_BYTES or len(small) >= _UNIT_FILES:
+                    self._small(unit, small)
+                    unit, small, size = [], [], 0
+        self._small(unit, small)
+
+    def _small(self, events: list, tasks: list) -> None:
+        if events:
+            self._units.put((events, self._pool.submit(_read_all, tasks) if tasks else None))
+
+    def _large(self, task: Task) -> None:
+        pipe = self._line.pipe(_PIECES)
+        self._units.put((task, pipe))
+        self._pool.submit(_read_into, task, pipe, self._line)
+
+    # -- the assembling thread
+
+    def _assemble(self, packer: Packer, sender: Sender) -> None:
+        while (unit := self._units.get()) is not None:
+            what, work = unit
+            if isinstance(what, Task):
+                self._assembly.event(what, _drain(work))
+                self._line.drop(work)
+                continue
+            messages = work.result() if work is not None else {}
+            for event in what:
+                self._assembly.event(event, messages.get(id(event)))
+        packer.flush()
+        sender.finish()
+
+
+def _messages(task: Task):
+    return reader.read(task.path, task.status, task.old, task.untouched)
+
+
+def _read_all(tasks: list) -> dict:
+    """Messages of small files, by id of the task."""
+    return {id(task): list(_messages(task)) for task in tasks}
+
+
+def _read_into(task: Task, pipe, line: Line) -> None:
+    """Messages of a large file, as they come."""
+    try:
+        for message in _messages(task):
+            pipe.put(message)
+    except Stopped:
+        pass
+    except BaseException as error:
+        line.stop(error)
+
+
+def _drain(pipe):
+    while True:
+        message = pipe.get()
+        yield message
+        if message[0] in ("done", "failed"):
+            return
+
+
+def _begin(session, wait_s: float):
+    """GRANT; waits while there is no slot, `wait_s` in all."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            return session.begin()
+        except Refusal as refusal:
+            if refusal.name != "BUSY" or time.monotonic() >= deadline:
+                raise
+            time.sleep(max(0.1, min(refusal.retry_s or 5, deadline - time.monotonic())))
+
+
+def backup(session, sources: list, cache: Cache | None = None, options: Options | None = None, progress=None, reconnect=None) -> Result:
+    """Back up `sources` (paths) as one view. `reconnect()` gives a new Session after a cut; without it a cut raises.
+
+    Raises AgentError SOURCE, UNREACHABLE; Refusal BUSY, FULL, NO_DISK ... Files that could not be read are in `problems`.
+    """
+    options = options or Options()
+    progress = progress or Quiet()
+    paths = normal_sources(sources)
+    kept = cache if cache is not None else Cache(None)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_S)
+    sent, fresh, attempts, deadline = 0, False, 0, time.monotonic() + options.wait_s
+    try:
+        while True:
+            attempts += 1
+            result = Result()
+            before = session.channel.bytes_sent
+            try:
+                Attempt(session, kept, paths, options, progress, result).run(fresh)
+                result.attempts = attempts
+                result.counts.bytes_sent = result.bytes_sent = sent + session.channel.bytes_sent - before
+                return result
+            except Cut:
+                sent += session.channel.bytes_sent - before
+                kept.rollback()
+                if reconnect is None:
+                    raise
+                session = _again(session, reconnect, attempts, deadline)
+            except Refusal as refusal:
+                sent += session.channel.bytes_sent - before
+                kept.rollback()
+                if refusal.name != "NOT_FOUND" or fresh or reconnect is None:
+                    raise
+                fresh = True  # what the cache refers to is gone there: send without reference to it
+                session.close()
+                session = reconnect()
+    finally:
+        sys.setswitchinterval(interval)
+        if cache is None:
+            kept.close()
+
+
+def _again(session, reconnect, attempts: int, deadline: float):
+    """A new Session after the connection was cut; waits longer each time. Raises Cut when it is no use."""
+    session.close()
+    wait_s = 1
+    while True:
+        try:
+            return reconnect()
+        except Cut:
+            if attempts >= _CUT_TRIES or time.monotonic() + wait_s > deadline:
+                raise
+            time.sleep(wait_s)
+            wait_s = min(2 * wait_s, _CUT_WAIT_S)
+
+
+def text_of(path: bytes) -> str:
+    """A path for people, whatever its bytes."""
+    return os.fsdecode(path).encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,156 @@
+"""Turns what the readers say into file objects and directories into nodes, in order. Used by agent_pc/backup.py, the packer's thread."""
+
+import hashlib
+import struct
+
+from agent_pc.bdm import prints as sets
+from agent_pc.bdm import reader
+from agent_pc.fdm import nodes
+from agent_pc.fdm.task import Directory, Link, Task
+from firmware.formats import dtf, fileobject, limits
+
+_HEAD = struct.Struct(fileobject.FILE.code)
+_RUN = struct.Struct(fileobject.RUN.code)
+_COUNT = struct.Struct("<I")
+_CACHED_CHUNKS = 4  # a file of fewer is never differenced
+
+
+class _Parts:
+    """Runs and fingerprints of one file while it is put together."""
+
+    def __init__(self):
+        self.runs: list = []
+        self.prints: list = []
+        self.chunks = 0
+        self.reused = False
+        self.same = False
+
+    def add(self, group: int, first: int, count: int) -> None:
+        """Chunks; they join the run before if they continue it."""
+        self.chunks += count
+        last = self.runs[-1] if self.runs else None
+        if last and last[0] == group and group and last[1] + last[2] == first:
+            last[2] += count
+        else:
+            self.runs.append([group, first, count])
+
+    def hole(self, length: int) -> None:
+        self.runs.append(fileobject.hole(length))
+
+
+class Assembly:
+    """`packer`: dtm.packer.Packer; `problem(path, text)`; `progress.done(bytes)`."""
+
+    def __init__(self, packer, cache, counts, problem, progress):
+        self._packer = packer
+        self._cache = cache
+        self._counts = counts
+        self._problem = problem
+        self._progress = progress
+        self._empty: bytes | None = None
+
+    def event(self, event, messages) -> None:
+        """The next event of the scan; `messages` of a Task that had to be read, else None."""
+        if isinstance(event, Task):
+            if messages is not None:
+                self._file(event, messages)
+            if event.slot and event.ref is not None:
+                self._progress.done(event.status.st_size)
+        elif isinstance(event, Link):
+            if not event.first.slot:
+                self._counts.files -= 1
+        else:
+            self._directory(event)
+
+    # -- files
+
+    def _file(self, task: Task, messages) -> None:
+        parts, end = self._collect(task, messages)
+        if len(parts.runs) > limits.FILE_RUNS:
+            parts, end = self._collect(task, reader.read(task.path, task.status, None, False))
+        if isinstance(end, str):
+            self._failed(task, end)
+        elif len(parts.runs) > limits.FILE_RUNS:
+            self._failed(task, f"lies in {len(parts.runs)} pieces, more than {limits.FILE_RUNS}")
+        else:
+            self._finish(task, parts, end)
+
+    def _failed(self, task: Task, text: str) -> None:
+        kept = task.keep()
+        self._problem(task.path, text + ("; the version before it is kept" if kept else ""))
+        if not kept:
+            self._counts.files -= 1
+            self._counts.bytes -= task.status.st_size
+
+    def _collect(self, task: Task, messages) -> tuple:
+        """(_Parts, Outcome or text)."""
+        parts = _Parts()
+        for message in messages:
+            kind = message[0]
+            if kind == "chunks":
+                self._chunks(parts, message[1], message[2])
+            elif kind == "runs":
+                for run in message[1]:
+                    parts.add(*run)
+                parts.prints.append(message[2])
+                parts.reused = True
+            elif kind == "hole":
+                parts.hole(message[1])
+            elif kind == "restart":
+                parts = _Parts()
+            elif kind == "same":
+                parts.same = True
+            else:
+                return parts, message[1]
+        return parts, "reading ended early"
+
+    def _chunks(self, parts: _Parts, buffer, rows: list) -> None:
+        parts.add(self._packer.group, self._packer.chunks(buffer, rows), len(rows))
+        parts.prints.append(rows)
+        self._counts.chunks += len(rows)
+        self._counts.chunk_bytes += len(buffer)
+
+    def _finish(self, task: Task, parts: _Parts, outcome) -> None:
+        if outcome.changed:
+            self._problem(task.path, outcome.changed)
+        if parts.same:
+            ref = task.old.ref
+        else:
+            ref = self._object(task, parts, outcome) if outcome.size else None
+            self._counts.modified += task.modified
+            self._counts.new += not task.modified
+        task.finish(ref, outcome.status, outcome.size, outcome.entry_flags, outcome.label)
+
+    def _object(self, task: Task, parts: _Parts, outcome) -> tuple:
+        base = task.old.ref if parts.reused else (0, 0)
+        head = _HEAD.pack(outcome.size, outcome.chunk_bytes, outcome.flags, task.crc(), *base, outcome.signature)
+        body = b"".join((head, _COUNT.pack(len(parts.runs)), *[_RUN.pack(*run) for run in parts.runs]))
+        ref = self._packer.file(body)
+        if parts.chunks >= _CACHED_CHUNKS:
+            packed = [part if isinstance(part, bytes) else sets.pack(part) for part in parts.prints]
+            self._cache.add_file(ref, body, b"".join(packed))
+            if task.old is not None:
+                self._cache.drop_file(task.old.ref)
+        return ref
+
+    # -- directories
+
+    def _directory(self, directory: Directory) -> None:
+        directory.finish(lambda body: self._emit(directory, body))
+
+    def _emit(self, directory: Directory, body: bytes) -> bytes:
+        """Packed ref of a node: the old one with these bytes, or a new one."""
+        known = directory.digests.get(hashlib.blake2b(body, digest_size=16).digest())
+        if known is not None:
+            return known
+        empty = len(body) == nodes.NODE.size
+        if empty and self._empty is not None:
+            return self._empty
+        ref = self._packer.node(body)
+        self._cache.add_node(ref, body)
+        self._counts.nodes += 1
+        packed = nodes.REF.pack(dtf.NODE_REF, *ref)
+        if empty:
+            self._empty = packed
+        return packed
+

@@ -1,0 +1,147 @@
+"""Redundant file elimination, agent side: which files the appliance already holds, asked for hundreds at a time. Called by agent_pc/backup.py.
+
+CRCs nominate candidates; a candidate counts if size and signature are this file's; it may be referenced once the appliance has
+seen a digest of a range of the contents that it chose. Also fetches the old versions of modified files for the differencing.
+"""
+
+import hashlib
+import os
+
+from agent_pc.bdm import contents, reader
+from agent_pc.bdm.old import Old
+from agent_pc.exits import AgentError
+from agent_pc.fdm.task import Task
+from firmware.formats import limits, pack
+from firmware.formats.record import FormatError
+from firmware.formats.refusal import Refusal
+
+BATCH = limits.RFE_CLAIM_ROWS
+
+
+class Local:
+    """What this PC holds of one candidate: its signature, and the stat that goes with it."""
+
+    def __init__(self, status: os.stat_result, signature: bytes):
+        self.status = status
+        self.signature = signature
+
+
+class Elimination:
+    """`pool` hashes; `cache` knows some old versions. One thread calls `resolve`."""
+
+    def __init__(self, session, cache, pool):
+        self._session = session
+        self._cache = cache
+        self._pool = pool
+
+    def ask(self, tasks: list):
+        """Send the CRC list; its Reply goes to `resolve`."""
+        return self._session.query([task.crc() for task in tasks])
+
+    def resolve(self, tasks: list, reply) -> int:
+        """Finish the tasks that the appliance holds, give the others their old version. Returns how many are redundant."""
+        self._olds(tasks)
+        nominated = self._nominated(tasks, reply)
+        found = list(self._pool.map(local, [tasks[row] for row in nominated]))
+        claims = []
+        for (row, candidates), held in zip(nominated.items(), found, strict=True):
+            match = next((ref for ref in candidates if held is not None and held.signature[:8] == candidates[ref]), None)
+            if match is not None:
+                claims.append((tasks[row], match, held))
+        granted = 0
+        for at in range(0, len(claims), limits.RFE_CLAIM_ROWS):
+            granted += self._claim(claims[at : at + limits.RFE_CLAIM_ROWS])
+        self._prints([task for task in tasks if task.slot is None])
+        return granted
+
+    def _nominated(self, tasks: list, reply) -> dict:
+        """Row -> {ref: signature8}, of the candidates that can be the file. A file's own old version needs no proof."""
+        out: dict = {}
+        for row, group, index, size, signature in self._session.candidates(reply, len(tasks)):
+            task = tasks[row]
+            own = task.modified and task.entry.ref[1:] == (group, index)
+            if size == task.status.st_size and not own:
+                out.setdefault(row, {})[group, index] = signature
+        return out
+
+    def _claim(self, claims: list) -> int:
+        rows = [(*ref, task.status.st_size, held.signature) for task, ref, held in claims]
+        nonce, ranges = self._session.claim(rows)
+        digests = list(self._pool.map(digest, [(*claim, nonce, range_) for claim, range_ in zip(claims, ranges, strict=True)]))
+        granted = 0
+        for (task, ref, held), verdict in zip(claims, self._session.prove(digests), strict=True):
+            if verdict:
+                task.finish(ref, held.status, held.status.st_size, 0, reader.label(held.status))
+                granted += 1
+        return granted
+
+    def _olds(self, tasks: list) -> None:
+        """Old versions that may be equal in contents, or worth a difference."""
+        missing = []
+        for task in tasks:
+            if not task.modified:
+                continue
+            ref = task.entry.ref[1:]
+            held = self._cache.file(ref)
+            if held is not None:
+                self._take(task, held[0], held[1])
+            elif task.entry.size == task.status.st_size or task.entry.size > limits.CHUNK_TABLE[0][0]:
+                missing.append(task)
+        bodies = self._session.items(pack.FILES, [task.entry.ref[1:] for task in missing]) if missing else ()
+        for task, body in zip(missing, bodies, strict=True):
+            if body is not None:
+                self._take(task, body, None)
+
+    def _take(self, task: Task, body: bytes, prints) -> None:
+        try:
+            task.old = Old(task.entry.ref[1:], body)
+        except FormatError:
+            return  # then it is sent whole
+        if prints is not None:
+            task.old.take_prints(prints)
+
+    def _prints(self, tasks: list) -> None:
+        """Download the fingerprint sets that are not cached."""
+        wanted = [task for task in tasks if task.old is not None and task.old.prints is None and task.old.worth(task.status.st_size)]
+        asked = [(task, self._session.prints_ask(task.old.ref)) for task in wanted]
+        for task, reply in asked:
+            try:
+                task.old.take_prints(self._session.prints(reply))
+            except Refusal as refusal:
+                if refusal.name not in ("NOT_FOUND", "CORRUPT"):
+                    raise
+
+
+def local(task: Task):
+    """Local of a candidate's file now, None if it cannot be read or is changing."""
+    try:
+        handle, status = reader.open_file(task.path, task.status)
+    except OSError:
+        return None
+    try:
+        found = contents.extents(handle, status)
+        signature = contents.signature(handle, found, status.st_size, limits.chunk_size(status.st_size))
+        unchanged = reader.same(status, os.fstat(handle)) and status.st_size == task.status.st_size
+        return Local(status, signature) if signature and unchanged else None
+    except OSError:
+        return None
+    finally:
+        os.close(handle)
+
+
+def digest(row: tuple) -> bytes:
+    """BLAKE2b-256 of the challenged range, keyed with the nonce; of nothing if the file changed meanwhile."""
+    task, _, held, nonce, (offset, length) = row
+    if length > limits.PROOF_BYTES or offset + length > held.status.st_size:
+        raise AgentError("PROTOCOL", f"appliance: RFE_CHALLENGE: bytes {offset} to {offset + length} of a file of {held.status.st_size}")
+    data = b""
+    try:
+        handle, status = reader.open_file(task.path, task.status)
+        try:
+            if reader.same(status, held.status):
+                data = os.pread(handle, length, offset)
+        finally:
+            os.close(handle)
+    except OSError:
+        pass  # the proof fails, the file is reported when it is read
+    return hashlib.blake2b(data, key=nonce, digest_size=32).digest()

@@ -1,0 +1,245 @@
+"""One pass over the directories to back up, against the old tree: what is unchanged, new, modified, deleted. Called by agent_pc/backup.py.
+
+Gives `sink` a Task for each file whose contents are needed, a Link for each further name of one, and each Directory once, after
+everything in it. Names are bytes. Directories of the old tree are read through fdm.nodes.Tree.
+"""
+
+import hashlib
+import os
+import stat
+
+from agent_pc.exits import AgentError
+from agent_pc.fdm import metadata, mounts, nodes
+from agent_pc.fdm.task import Directory, Link, Task, unchanged
+from firmware.formats import dtf, limits
+
+_SIZED = (dtf.CHARACTER, dtf.BLOCK)
+
+
+class Counts:
+    """What a backup found and did. `files` and `bytes` are all of the view."""
+
+    FIELDS = (
+        "files",
+        "directories",
+        "others",
+        "bytes",
+        "unchanged",
+        "new",
+        "modified",
+        "redundant",
+        "deleted",
+        "problems",
+        "chunks",
+        "chunk_bytes",
+        "packs",
+        "nodes",
+        "bytes_sent",
+    )
+
+    def __init__(self):
+        for field in self.FIELDS:
+            setattr(self, field, 0)
+
+    def as_dict(self) -> dict:
+        return {field: getattr(self, field) for field in self.FIELDS}
+
+
+class Scan:
+    """`old`: fdm.nodes.Tree; `sink(event)`; `problem(path, text)` reports what could not be read; `one_filesystem`: stay on each source's own."""
+
+    def __init__(self, old: nodes.Tree, sink, counts: Counts, problem, one_filesystem: bool = False):
+        self._old = old
+        self._sink = sink
+        self._counts = counts
+        self._problem = problem
+        self._one = one_filesystem
+        self._device = 0
+        self._pseudo = mounts.pseudo_devices()
+        self._owners = metadata.Owners()
+        self._links: dict = {}
+
+    def run(self, sources: list, bases: dict) -> Directory:
+        """The finished root "/". `sources`: absolute paths, none within another; `bases`: path -> old Entry of that directory."""
+        paths = [tuple(part for part in path.split(b"/") if part) for path in sources]
+        return self._plan((), sorted(paths), bases)
+
+    def _plan(self, at: tuple, paths: list, bases: dict) -> Directory:
+        """A directory on the way to sources: it lists only what leads to them."""
+        path = b"/" + b"/".join(at)
+        status = os.lstat(path)
+        made = self._directory(path, at[-1] if at else b"", status, bases.get(path))
+        if paths == [at] or not stat.S_ISDIR(status.st_mode):
+            self._device = status.st_dev
+            self._tree(made)
+            return made
+        self._digests(made)
+        for name in sorted({below[len(at)] for below in paths}):
+            self._step(made, (*at, name), [below for below in paths if below[len(at)] == name], bases)
+        self._sink(made)
+        return made
+
+    def _step(self, parent: Directory, at: tuple, paths: list, bases: dict) -> None:
+        path = b"/" + b"/".join(at)
+        status = os.lstat(path)
+        if stat.S_ISDIR(status.st_mode):
+            parent.rows.append(self._plan(at, paths, bases))
+        else:
+            self._device = status.st_dev
+            self._entry(parent, path, at[-1], status, bases.get(path))
+
+    def _directory(self, path: bytes, name: bytes, status, entry) -> Directory:
+        if entry is not None and unchanged(entry.head, status, 0) and entry.type == dtf.DIRECTORY:
+            extras = entry.tail
+        else:
+            extras = self._extras(path, status)
+        self._counts.directories += 1
+        return Directory(path, name, status, entry if entry is not None and entry.type == dtf.DIRECTORY else None, extras)
+
+    def _extras(self, path: bytes, status) -> bytes:
+        packed, problem = metadata.attributes(path)
+        if problem:
+            self._problem(path, problem)
+        return self._owners.packed(status) + packed
+
+    def _digests(self, directory: Directory) -> dict:
+        """Old entries by name; remembers the old nodes, so that an equal one is not sent."""
+        if directory.entry is None or directory.entry.ref[0] != dtf.NODE_REF:
+            return {}
+        [(parts, lost)] = self._old.directories([directory.entry.ref[1:]])
+        for ref, body, _ in parts:
+            directory.digests[hashlib.blake2b(body, digest_size=16).digest()] = nodes.REF.pack(dtf.NODE_REF, *ref)
+        directory.same = not lost
+        return {entry.name: entry for _, _, listed in parts for entry in listed}
+
+    def _tree(self, top: Directory) -> None:
+        """The whole of a directory, deepest first."""
+        stack = [(top, iter(self._list(top, 1)))]
+        while stack:
+            directory, below = stack[-1]
+            child = next(below, None)
+            if child is None:
+                stack.pop()
+                self._sink(directory)
+            else:
+                stack.append((child, iter(self._list(child, len(stack) + 1))))
+
+    def _list(self, directory: Directory, depth: int) -> list:
+        """Fill `directory.rows`; returns the directories in it."""
+        old = self._digests(directory)
+        try:
+            if depth > limits.TREE_DEPTH:
+                raise OSError(0, f"deeper than {limits.TREE_DEPTH} directories")
+            if not stat.S_ISDIR(directory.status.st_mode):
+                raise OSError(0, "is no directory")
+            with os.scandir(directory.path) as listing:
+                found = sorted([(entry.name, entry) for entry in listing], key=lambda row: row[0])
+        except OSError as error:
+            self._problem(directory.path, f"cannot be listed: {error.strerror}")
+            return self._unlisted(directory, old)
+        below = []
+        for name, listed in found:
+            try:
+                status = listed.stat(follow_symlinks=False)
+            except OSError as error:
+                self._problem(listed.path, f"vanished: {error.strerror}")
+                continue
+            entry = old.pop(name, None)
+            if stat.S_ISDIR(status.st_mode):
+                if self._crosses(status):
+                    directory.same = directory.same and entry is not None
+                    directory.rows.append(self._mount_point(listed.path, name, status, entry))
+                    continue
+                child = self._directory(listed.path, name, status, entry)
+                directory.rows.append(child)
+                below.append(child)
+            else:
+                self._entry(directory, listed.path, name, status, entry)
+        if old:
+            directory.same = False
+            self._deleted(old.values())
+        return below
+
+    def _crosses(self, status) -> bool:
+        return status.st_dev != self._device and (self._one or status.st_dev in self._pseudo)
+
+    def _mount_point(self, path: bytes, name: bytes, status, entry) -> Directory:
+        """An empty directory stands for a filesystem that is left out."""
+        made = self._directory(path, name, status, entry)
+        if self._digests(made):
+            made.same = False
+        self._sink(made)
+        return made
+
+    def _unlisted(self, directory: Directory, old: dict) -> list:
+        """Keep what the old tree knew of a directory that refuses to be listed."""
+        directory.rows.extend([(name, nodes.REF.pack(*entry.ref), entry.raw) for name, entry in sorted(old.items())])
+        return []
+
+    def _entry(self, directory: Directory, path: bytes, name: bytes, status, entry) -> None:
+        """One entry that is no directory."""
+        type_ = nodes.TYPES.get(stat.S_IFMT(status.st_mode))
+        if type_ is None:
+            self._problem(path, f"unknown file type {stat.S_IFMT(status.st_mode):o}")
+            return
+        size = status.st_size if type_ == dtf.REGULAR else status.st_rdev if type_ in _SIZED else 0
+        self._counts.files += type_ == dtf.REGULAR
+        self._counts.others += type_ != dtf.REGULAR
+        self._counts.bytes += size if type_ == dtf.REGULAR else 0
+        if entry is not None and entry.head[0] == type_ and unchanged(entry.head, status, size) and not entry.head[1] & dtf.TRUNCATED:
+            self._counts.unchanged += type_ == dtf.REGULAR
+            directory.rows.append((name, nodes.REF.pack(*entry.ref), entry.raw))
+            return
+        directory.same = False
+        extras = self._extras(path, status)
+        if type_ == dtf.REGULAR and size:
+            directory.rows.append(self._contents(path, name, status, entry, extras))
+            return
+        self._counts.new += type_ == dtf.REGULAR and entry is None
+        self._counts.modified += type_ == dtf.REGULAR and entry is not None
+        try:
+            target = os.readlink(path) if type_ == dtf.SYMLINK else b""
+        except OSError as error:
+            self._problem(path, f"cannot read the link: {error.strerror}")
+            return
+        flags = dtf.HARD_LINK if status.st_nlink > 1 else 0
+        raw = nodes.pack_entry(type_, flags, dtf.QUIESCED, status, name, target, extras, size)
+        directory.rows.append((name, nodes.NO_REF, raw))
+
+    def _contents(self, path: bytes, name: bytes, status, entry, extras: bytes):
+        """A Task, or a Link if another name of the file came before."""
+        key = (status.st_dev, status.st_ino)
+        first = self._links.get(key) if status.st_nlink > 1 else None
+        if first is not None:
+            made = Link(first, name, extras)
+        else:
+            made = Task(path, name, status, entry, extras)
+            if status.st_nlink > 1:
+                self._links[key] = made
+        self._sink(made)
+        return made
+
+    def _deleted(self, gone) -> None:
+        """Count the files that are no longer there."""
+        waiting = list(gone)
+        while waiting:
+            entry = waiting.pop()
+            if entry.type == dtf.REGULAR:
+                self._counts.deleted += 1
+            elif entry.type == dtf.DIRECTORY and entry.ref[0] == dtf.NODE_REF:
+                [(parts, _)] = self._old.directories([entry.ref[1:]])
+                waiting.extend([below for _, _, listed in parts for below in listed])
+
+
+def normal_sources(arguments: list) -> list:
+    """Absolute paths (bytes) of the sources, none within another. Raises AgentError(SOURCE) for one that is not there."""
+    found = []
+    for argument in arguments:
+        path = os.path.realpath(os.fsencode(argument))
+        try:
+            os.lstat(path)
+        except OSError as error:
+            raise AgentError("SOURCE", f"{os.fsdecode(argument)}: cannot be backed up: {error.strerror}") from None
+        found.append(path)
+    found = sorted(set(found))
+    return [path for path in found if not any(path.startswith(other.rstrip(b"/") + b"/") for other in found if other != path)]

@@ -1,0 +1,133 @@
+"""What the scan finds and the packer finishes: files whose contents are needed, hard links to them, directories. Made by fdm.scan."""
+
+import struct
+import zlib
+
+from agent_pc.fdm import nodes
+from firmware.formats import dtf, rfe
+
+_KEY = struct.Struct(rfe.KEY.code)
+
+
+def crc(name: bytes, size: int, mtime_ns: int) -> int:
+    """The CRC that nominates (rfe.KEY)."""
+    return zlib.crc32(_KEY.pack(size, mtime_ns) + name)
+
+
+class Task:
+    """A regular file whose contents are not known to be held. `entry`: its Entry in the old tree or None; `old`: bdm.old.Old."""
+
+    __slots__ = ("entry", "extras", "name", "old", "path", "ref", "slot", "status", "untouched")
+
+    def __init__(self, path: bytes, name: bytes, status, entry, extras: bytes):
+        self.path = path
+        self.name = name
+        self.status = status
+        self.entry = entry
+        self.extras = extras
+        self.old = None
+        self.ref: tuple | None = None  # (group, index) once known
+        self.slot = None  # what goes into the directory once known; () if it cannot be backed up
+        head = entry.head if entry is not None else None
+        self.untouched = bool(head) and head[6] == status.st_mtime_ns and head[10] == status.st_size and head[9] == status.st_ino
+
+    @property
+    def modified(self) -> bool:
+        return self.entry is not None and self.entry.ref[0] == dtf.FILE
+
+    def crc(self) -> int:
+        return crc(self.name, self.status.st_size, self.status.st_mtime_ns)
+
+    def finish(self, ref: tuple, status, size: int, flags: int, label: int) -> None:
+        """Contents are held as `ref`."""
+        self.ref = ref
+        self.status = status
+        self.slot = self._slot(self.name, self.extras, ref, status, size, flags, label)
+
+    def link(self, name: bytes, extras: bytes) -> tuple:
+        """Slot of another name of the same file."""
+        head = nodes.HEAD.unpack_from(self.slot[2])
+        return self._slot(name, extras, self.ref, self.status, head[10], head[1], head[2])
+
+    def _slot(self, name: bytes, extras: bytes, ref: tuple, status, size: int, flags: int, label: int) -> tuple:
+        flags |= dtf.HARD_LINK if status.st_nlink > 1 else 0
+        packed = nodes.NO_REF if ref is None else nodes.REF.pack(dtf.FILE, *ref)
+        return name, packed, nodes.pack_entry(dtf.REGULAR, flags, label, status, name, b"", extras, size)
+
+    def keep(self) -> bool:
+        """It cannot be read now: the old version stays in the tree, if there is one."""
+        self.slot = ()
+        if self.entry is not None and self.entry.type == dtf.REGULAR:
+            self.ref = self.entry.ref[1:]
+            self.slot = (self.name, nodes.REF.pack(*self.entry.ref), self.entry.raw)
+        return bool(self.slot)
+
+
+class Link:
+    """Another name of the file of `first`, a Task that comes before it."""
+
+    __slots__ = ("extras", "first", "name")
+
+    def __init__(self, first: Task, name: bytes, extras: bytes):
+        self.first = first
+        self.name = name
+        self.extras = extras
+
+    @property
+    def slot(self) -> tuple:
+        return self.first.link(self.name, self.extras) if self.first.slot else ()
+
+
+class Directory:
+    """A directory being listed. `rows`: slots, Tasks, Links and Directories by name; `same`: nothing in it differs from `entry`."""
+
+    __slots__ = ("digests", "entry", "extras", "name", "path", "ref", "rows", "same", "slot", "status")
+
+    def __init__(self, path: bytes, name: bytes, status, entry, extras: bytes):
+        self.path = path
+        self.name = name
+        self.status = status
+        self.entry = entry
+        self.extras = extras
+        self.rows: list = []
+        self.digests: dict = {}  # digest of a LIST node of the old directory -> its packed ref
+        self.same = False
+        self.ref: bytes | None = None  # packed, once known
+        self.slot = None
+
+    def finish(self, emit) -> None:
+        """Everything below is known: make the node, unless the old one says the same. `emit(body)` gives a new node's packed ref."""
+        if self.same and all(_kept(row) for row in self.rows):
+            self.ref = nodes.REF.pack(*self.entry.ref)
+        else:
+            slots = [row if type(row) is tuple else row.slot for row in self.rows]
+            self.ref = nodes.build([slot for slot in slots if slot], emit)
+        self.slot = self._slot()
+        self.rows = []
+
+    def _slot(self) -> tuple:
+        if self.entry is not None and unchanged(self.entry.head, self.status, 0):
+            return self.name, self.ref, self.entry.raw
+        raw = nodes.pack_entry(dtf.DIRECTORY, 0, dtf.UNGUARDED, self.status, self.name, b"", self.extras, 0)
+        return self.name, self.ref, raw
+
+
+def unchanged(head: tuple, status, size: int) -> bool:
+    """Whether an old entry's stat is today's: then its contents, mode, owner and attributes are too."""
+    return (
+        head[7] == status.st_ctime_ns
+        and head[6] == status.st_mtime_ns
+        and head[9] == status.st_ino
+        and head[10] == size
+        and head[8] == status.st_dev
+    )
+
+
+def _kept(row) -> bool:
+    """Whether a row is what the old directory already said; tuples are only made equal by the scan."""
+    if type(row) is tuple:
+        return True
+    if type(row) is Directory:
+        entry = row.entry
+        return entry is not None and row.slot[2] is entry.raw and row.ref == nodes.REF.pack(*entry.ref)
+    return False
