@@ -50,7 +50,11 @@ class Machine:
         raise NotImplementedError
 
     async def configure_network(self, address: str, mask: str, gateway: str) -> None:
-        """Set the LAN interface. Does nothing on the host board. Raises NotReady without an interface."""
+        """Set the LAN interface; "" takes the address away. Does nothing on the host board. Raises NotReady without an interface."""
+        raise NotImplementedError
+
+    async def open_datagrams(self, port: int, peer_port: int):
+        """hal.net.Datagrams from `port` to `peer_port` on the LAN interface. Waits for the link. Raises NotReady without an interface."""
         raise NotImplementedError
 
     async def disk_identity(self) -> dict:

@@ -36,3 +36,18 @@ class Listener:
 
     async def close(self) -> None:
         raise NotImplementedError
+
+
+class Datagrams:
+    """UDP on the LAN interface before and after it has an address (RFC 2131 needs both). Used by the DHCP client."""
+
+    def send(self, data: bytes, address: str = "255.255.255.255") -> None:
+        """One datagram to the peer port. Raises BusError when the kernel refuses it (no link, no route)."""
+        raise NotImplementedError
+
+    async def receive(self, limit: int, timeout_ms: int) -> bytes:
+        """The next datagram, cut to `limit` bytes. Raises Timeout."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        raise NotImplementedError

@@ -22,7 +22,7 @@ def normal(name: str) -> str:
 
 
 class Module:
-    """`name`, `path` (.ko.xz in the rootfs), `depends` (names), `aliases`, `keys` (hardware, see `pci_key`)."""
+    """`name`, `path` (.ko.xz in the rootfs), `depends` (names), `keys` (hardware, see `pci_key`)."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -31,7 +31,7 @@ class Module:
         pairs = [line.decode("utf-8", "replace").partition("=")[::2] for line in info.split(b"\0") if line]
         self.depends = [normal(name) for key, value in pairs if key == "depends" for name in value.split(",") if name]
         keys = {pci_key(value) for key, value in pairs if key == "alias" and value.startswith("pci:")}
-        self.keys = sorted(keys)
+        self.keys = sorted(keys.union(tables.BUS_KEYS.get(self.name, ())))
 
 
 def pci_key(alias: str) -> str:

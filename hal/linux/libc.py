@@ -33,6 +33,8 @@ libc = Library(
         "clock_settime": ("i", "ip"),
         "setsockopt": ("i", "iiipI"),
         "socket": ("i", "iii"),
+        "shutdown": ("i", "ii"),
+        "getsockname": ("i", "ipp"),
         "mount": ("i", "sssLp"),
         "umount2": ("i", "si"),
         "mkdir": ("i", "sI"),

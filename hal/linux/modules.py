@@ -59,6 +59,7 @@ def keys_of(vendor: str, device: str, kind: str) -> list:
     """Every key of the table that fits a PCI function; arguments as sysfs has them: "0x8086", "0x10d3", "0x020000"."""
     vendor, device, kind = vendor[2:], device[2:], kind[2:]
     found = ["%s:%s" % (vendor, device)]
+    # A class key names one, two or three bytes of the class code (PCI Code and ID Assignment).
     for maker in (vendor, "*"):
         found += ["%s:c%s" % (maker, kind[:length]) for length in (2, 4, 6)]
     return found

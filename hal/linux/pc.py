@@ -97,16 +97,16 @@ class PcMachine(Machine):
         return self.network["interface"]
 
     async def configure_network(self, address: str, mask: str, gateway: str) -> None:
-        name = await self.wait_link()
-        lan.set_address(name, address, mask)
+        name = await self.wait_link() if address else self.network["interface"]
+        lan.set_address(name, address or "0.0.0.0", mask)
         if gateway:
             lan.set_gateway(gateway)
         self.network.update({"address": address, "mask": mask, "gateway": gateway})
 
-    async def open_broadcast(self, port: int, peer_port: int):
-        from hal.linux.datagram import BroadcastSocket
+    async def open_datagrams(self, port: int, peer_port: int):
+        from hal.linux.datagrams import LanDatagrams
 
-        return BroadcastSocket(await self.wait_link(), port, peer_port)
+        return LanDatagrams(await self.wait_link(), port, peer_port)
 
     def crash_logs(self) -> list:
         """[(name, text)] of kernel panics that survived in EFI variables, oldest name first."""
