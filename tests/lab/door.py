@@ -12,6 +12,7 @@ from firmware.net.server import Server
 from firmware.net.session import Session
 from firmware.store.store import Store
 from hal.clock import Clock
+from hal.linux.net import TlsListener
 from hal.linux.rwp import NativeProcessor
 from hal.sim.disk import SimDisk
 from hal.sim.kv import SimKv, SimKvStorage
@@ -32,6 +33,9 @@ class _Machine:
         self.processor = NativeProcessor()
         self.clock = StillClock()
 
+    async def listen_tls(self, host: str, port: int, certificate: bytes, key: bytes):
+        return TlsListener(host, port, certificate, key)
+
 
 class _Identity:
     certificate = b"not really a certificate"
@@ -51,6 +55,13 @@ class Door:
         self.pairing = Pairing(self)
         self.server = Server(self)
 
+    async def listen(self, certificate: bytes, key: bytes) -> int:
+        """Serve on a free port of this host, by TLS; gives the port."""
+        self.identity.certificate, self.identity.key = certificate, key
+        await self.config.set("lan.port", "0")
+        await self.server.start("127.0.0.1")
+        return self.server.address[1]
+
     def connect(self, peer: str = "192.0.2.1:4000"):
         """An `Agent` whose session runs in a task of its own."""
         near, far = pipe(peer)
@@ -63,11 +74,14 @@ class Door:
 async def stored_door() -> Door:
     """A Door with an empty store on a simulated disk."""
     door = Door()
-    disk = SimDisk(_DISK_BYTES)
-    kv = SimKv(SimKvStorage(), Store.TABLES, Store.DUPLICATES)
-    await Store.format(disk, kv, door.machine.processor, _STORE_UUID, door.machine.clock.now_ns(), _SEGMENT_BYTES)
-    door.store = await Store.open(disk, kv, door.machine.processor, door.machine.clock)
+    await format_store(door, SimDisk(_DISK_BYTES), SimKv(SimKvStorage(), Store.TABLES, Store.DUPLICATES), _SEGMENT_BYTES)
     return door
+
+
+async def format_store(door: Door, disk, kv, segment_bytes: int = 0) -> None:
+    """Give `door` a new store there."""
+    await Store.format(disk, kv, door.machine.processor, _STORE_UUID, door.machine.clock.now_ns(), segment_bytes)
+    door.store = await Store.open(disk, kv, door.machine.processor, door.machine.clock)
 
 
 class Agent:

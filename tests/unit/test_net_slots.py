@@ -35,4 +35,5 @@ async def test_buffers_shrink_with_the_setting():
     await config.set("backup.sessions", "1")
     for slot in taken:
         slots.release(slot)
-    assert len(slots._spare) == 1
+    assert [slot.buffer is None for slot in taken] == [True, True, False]
+    assert slots.take() is taken[2]
