@@ -277,6 +277,10 @@ class Appliance:
             return "tape %s is running" % self.tape.job.name
         return "a tape is mounted" if self.mounted else ""
 
+    def work_directory(self) -> str:
+        """Where large temporary files go: the data disk's filesystem, or memory while there is none."""
+        return self._volume.directory if self._volume else self.machine.scratch
+
     def disk_advice(self) -> str:
         """What to do about a disk that is not in use."""
         return {

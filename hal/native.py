@@ -7,6 +7,7 @@ A pointer argument is bytes, bytearray, memoryview (slices too), an address, or 
 collector does not move objects on either interpreter, but whoever gives C a pointer to keep must keep the object.
 """
 
+import struct
 import sys
 
 from hal.errors import Unsupported
@@ -147,3 +148,33 @@ def aligned(nbytes: int, align: int = PAGE_BYTES):
     room = bytearray(nbytes + align)
     start = -address(room) % align
     return memoryview(room)[start : start + nbytes]
+
+
+_memory = Library(("libc.so.6",), {"mmap": ("p", "pLiiil"), "munmap": ("i", "pL")})
+_READ_WRITE = 3
+_PRIVATE_ANONYMOUS = 0x22
+_MAP_FAILED = (1 << 8 * struct.calcsize("P")) - 1
+
+
+class Mapping:
+    """`view`: zeroed memory outside the collected heap, page-aligned. For large buffers that live long: the collector neither
+    scans it nor needs room for it. Its owner closes it; slices of `view` are dead then."""
+
+    def __init__(self, nbytes: int):
+        """Raises MemoryError."""
+        self._nbytes = nbytes
+        self._where = _memory.mmap(None, nbytes, _READ_WRITE, _PRIVATE_ANONYMOUS, -1, 0)
+        if self._where & _MAP_FAILED == _MAP_FAILED:
+            self._where = 0
+            raise MemoryError("no memory for a buffer of %d bytes" % nbytes)
+        self.view = at(self._where, nbytes)
+
+    def blocks(self, size: int) -> list:
+        """The whole of it cut into views of `size` bytes."""
+        return [self.view[start : start + size] for start in range(0, self._nbytes - size + 1, size)]
+
+    def close(self) -> None:
+        """Give the memory back. Nothing may touch a view of it afterwards. More than one call does no harm."""
+        where, self._where, self.view = self._where, 0, None
+        if where:
+            _memory.munmap(where, self._nbytes)

@@ -152,6 +152,8 @@ _TABLE = (
     ("backup.rate_bytes_s", Number(0, 1 << 40), "0", "bytes a second that one backup may send; 0 is as fast as it goes"),
     ("store.reserve_percent", Number(1, 50), "5", "share of the disk that backups leave free"),
     ("tape.schedule", Schedule(), "", "when the tape copy shall be complete"),
+    ("tape.geometry", Choice("small", "standard", "deep", "wide"), "standard", "Reed-Solomon of new tapes: see docs/formats.md"),
+    ("tape.keep_days", Number(0, 36500), "0", "days that a tape is not overwritten after its copy; 0 lets the next copy have it"),
     ("log.level", Choice("debug", "info", "warning", "error"), "info", "least important entries that the log keeps"),
 )
 

@@ -138,8 +138,7 @@ IMAGE = Record(
     "Opens the image stream. On the disk, byte x of segment n was at base_bytes + n * segment_bytes + x.",
 )
 
-SUPERBLOCK_BYTES_MAX = 1 << 20
-SEGMENTS_MAX = 1 << 22
+SUPERBLOCK_BYTES_MAX = 4096
 
 # FRAME.codec
 RAW = 0
@@ -173,14 +172,14 @@ INDEX = Record(
         ("catalog_bytes", "Q"),
         ("copy_offset", "Q"),
         ("entries", "Q"),
-        ("superblock_bytes", "I"),
         ("base_bytes", "I"),
         ("segment_bytes", "I"),
         ("segments", "I"),
         ("label", Bytes(LABEL_BYTES)),
+        ("superblock", Bytes(SUPERBLOCK_BYTES_MAX)),
     ),
     "Of the image: bytes of its stream, blocks of data, all blocks, CRC-32C over the payload CRCs (u32 each) in order. Where the "
-    "catalog dump lies in the stream, and its second copy (0: none); its entries. The rest as IMAGE. label: a copy of LABEL.",
+    "catalog dump lies in the stream, and its second copy (0: none); its entries. The rest as IMAGE. label: a copy of LABEL. superblock: that of the disk.",
 )
 
 INDEX_BYTES_MAX = 1 << 26

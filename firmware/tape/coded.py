@@ -5,16 +5,17 @@ import struct
 from firmware.formats.tape import AREA_OFFSET, PAYLOAD_OFFSET
 from firmware.tape import block
 from hal.loop import sleep_ms
-from hal.native import aligned
+from hal.native import Mapping
 
 _BREATH_BLOCKS = 4  # blocks between two looks at other tasks, where drive and disk never wait
 
 
 class Parity:
-    """The parity buffers of one group, zeroed; whole blocks, so that they are written from where they grew."""
+    """The parity buffers of one group, zeroed; whole blocks, so that they are written from where they grew. Owned memory: `close`."""
 
     def __init__(self, geometry, block_bytes: int):
-        self.blocks = [aligned(block_bytes) for _ in range(geometry.m * geometry.depth)]
+        self._memory = Mapping(geometry.memory_bytes(block_bytes))
+        self.blocks = self._memory.blocks(block_bytes)
         areas = [buffer[AREA_OFFSET:] for buffer in self.blocks]
         self.of_codeword = [areas[codeword :: geometry.depth] for codeword in range(geometry.depth)]
         self._areas = areas
@@ -24,9 +25,12 @@ class Parity:
         for area in self._areas:
             area[:] = self._zeros
 
+    def close(self) -> None:
+        self._memory.close()
+
 
 class CodedWriter:
-    """`append` the stream, then `finish`. Counts: `stream_bytes`, `data_blocks`, `blocks` (parity included), `stream_crc`.
+    """`append` the stream, then `finish`; `close` in any case, after the spool. Counts: `stream_bytes`, `data_blocks`, `blocks` (parity included), `stream_crc`.
 
     `kinds` are the HEADER kinds of data and parity. `total_blocks` is the file's data blocks where they are known beforehand.
     """
@@ -76,6 +80,10 @@ class CodedWriter:
             await self._complete()
         if self._in_group:
             await self._close_group()
+
+    def close(self) -> None:
+        """Free the parity buffers."""
+        self._parity.close()
 
     async def _complete(self) -> None:
         """The current block is full: seal it, add it to its codeword, hand it over."""

@@ -12,7 +12,7 @@ from firmware.tape.blocks import Blocks
 from firmware.tape.geometry import INDEX as INDEX_GEOMETRY
 from firmware.tape.geometry import Geometry
 from firmware.tape.index import index_file_blocks, parse_index
-from firmware.tape.label import BLANK, OURS, Found, identify, parse_label, read_block, small_payload
+from firmware.tape.label import BLANK, OURS, Found, identify, parse_label, persist, read_block, small_payload
 from firmware.tape.reader import CodedReader
 from firmware.tape.writer import IMAGE_KINDS, INDEX_KINDS
 from hal.errors import BlankCheck, CorruptData, FileMark, HalError, MediumError, NotReady, UnitAttention
@@ -33,6 +33,7 @@ class TapeImage:
         self.reader = CodedReader(blocks, processor, Geometry(label.k, label.m, label.depth), IMAGE_KINDS, form.IMAGE_ADDRESS, index.data_blocks)
         self._room = block.payload_bytes(label.block_bytes)
         self._lock = asyncio.Lock()
+        self._closed = False
 
     async def read(self, offset: int, buffer) -> None:
         """Fill `buffer` from byte `offset` of the image stream, corrected. One caller at a time, others wait.
@@ -43,6 +44,7 @@ class TapeImage:
         if end > self.index.stream_bytes:
             raise MediumError("tape %s: the image has %d bytes, asked for %d to %d" % (self.label.name, self.index.stream_bytes, offset, end))
         async with self._lock:
+            self._require_open()
             done = 0
             while offset < end:
                 number, within = divmod(offset, self._room)
@@ -52,6 +54,17 @@ class TapeImage:
                 offset += count
                 done += count
 
+    def _require_open(self) -> None:
+        if self._closed:
+            raise NotReady("tape %s is not open any more" % self.label.name)
+
+    async def close(self) -> None:
+        """After the read that is under way; later ones raise NotReady. The drive stays as it is."""
+        async with self._lock:
+            if not self._closed:
+                self._closed = True
+                self.reader.close()
+
 
 async def open_image(tape, processor) -> TapeImage:
     """Of the tape in the drive.
@@ -59,6 +72,10 @@ async def open_image(tape, processor) -> TapeImage:
     Raises NotReady for a blank, foreign, empty or unfinished tape (the text says which), CorruptData for an index that is no
     index, MediumError where it is beyond correction.
     """
+    return await persist(lambda: _open_image(tape, processor))
+
+
+async def _open_image(tape, processor) -> TapeImage:
     found = await identify(tape, processor)
     if found.kind == BLANK:
         raise NotReady("the drive holds a blank tape: there is nothing to read")
@@ -126,10 +143,13 @@ async def _read_index(blocks, processor, start: int, data_blocks: int):
     """The whole index stream."""
     reader = CodedReader(blocks, processor, INDEX_GEOMETRY, INDEX_KINDS, start, data_blocks)
     room = block.payload_bytes(blocks.label.block_bytes)
-    raw = bytearray(room * data_blocks)
-    for number in range(data_blocks):
-        raw[number * room : (number + 1) * room] = await reader.payload(number)
-    return memoryview(raw)
+    raw = memoryview(bytearray(room * data_blocks))
+    try:
+        for number in range(data_blocks):
+            raw[number * room : (number + 1) * room] = await reader.payload(number)
+    finally:
+        reader.close()
+    return raw
 
 
 async def _read_end(blocks, processor, address: int):

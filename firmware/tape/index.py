@@ -68,7 +68,6 @@ def parse_index(raw, label):
     rows_end = end + index.segments * form.SEGMENT.size
     _expect(label, "segments", rows_end <= len(raw))
     _expect(label, "catalog", index.catalog_offset + index.catalog_bytes <= index.stream_bytes)
-    _expect(label, "superblock_bytes", index.superblock_bytes <= form.SUPERBLOCK_BYTES_MAX)
     _expect(label, "segment_bytes", index.segment_bytes > 0)
     return index, SegmentMap(memoryview(raw)[end:rows_end]), rows_end
 

@@ -13,6 +13,7 @@ FOREIGN = "foreign"  # somebody else's, or damaged beyond telling
 OURS = "ours"
 
 _PROBE_BYTES = 1 << 20
+_TRIES = 3
 _DAY_NS = 86400 * 1000000000
 _NAME_CHARS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 _NAME_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -124,11 +125,28 @@ async def read_block(tape, buffer):
         return error
 
 
+async def persist(work):
+    """What the coroutine function `work` gives; it is run again, from the beginning of the tape, after a reset or a lost command.
+
+    Raises UnitAttention, BusError or Timeout when that keeps happening.
+    """
+    for attempt in range(_TRIES):
+        try:
+            return await work()
+        except (UnitAttention, BusError, Timeout):
+            if attempt == _TRIES - 1:
+                raise
+
+
 async def identify(tape, processor) -> Found:
-    """Rewind and say what is in the drive. Raises NotReady without a medium, and what the transport raises.
+    """Rewind and say what is in the drive. Raises NotReady without a medium, and what the transport raises again and again.
 
     Leaves the position before the filemark that closes the labels, where it finds ours.
     """
+    return await persist(lambda: _identify(tape, processor))
+
+
+async def _identify(tape, processor) -> Found:
     await settle(tape)
     buffer = memoryview(bytearray(_PROBE_BYTES))
     first = await read_block(tape, buffer)
@@ -145,13 +163,8 @@ async def identify(tape, processor) -> Found:
 
 async def settle(tape) -> None:
     """Rewind, whatever happened before: clears unit attentions and an unknown position."""
-    for attempt in range(3):
-        try:
-            await tape.status()
-            return await tape.rewind()
-        except (UnitAttention, BusError, Timeout):
-            if attempt == 2:
-                raise
+    await tape.status()
+    await tape.rewind()
 
 
 async def _label_at(tape, processor, address: int, buffer):

@@ -4,6 +4,7 @@ import os
 
 from firmware.formats import catalog
 from firmware.store.reader import Reader
+from firmware.store.superblock import decode
 from firmware.tape.catalog import FrameReader, load_catalog
 from firmware.tape.disk import TapeDisk
 
@@ -21,15 +22,16 @@ class MountedTape:
         self._kv = kv
         self._processor = processor
         self._directory = directory
+        self._superblock = decode(image.index.superblock, processor)
 
     def reader(self, client_uuid: bytes) -> Reader:
-        """Raises Refusal NOT_FOUND for a client that is not on the tape."""
-        return Reader(self._kv, self.disk, self._processor, client_uuid)
+        """Of one client; it has no views if the tape knows no such client."""
+        return Reader(self._kv, self.disk, self._superblock, self._processor, client_uuid)
 
     async def release(self) -> None:
-        """Close the catalog and remove it."""
+        """Stop reading, close the catalog and remove it. The drive stays open."""
+        await self.image.close()
         self._kv.close()
-        self.image.reader.release()
         clear_directory(self._directory)
 
 
@@ -45,11 +47,11 @@ async def mount(image, machine, directory: str, progress=None) -> MountedTape:
     frames = FrameReader(image, machine.processor, index.catalog_offset, index.catalog_offset + index.catalog_bytes)
     try:
         await load_catalog(frames, kv, catalog.TABLES, progress)
+        return MountedTape(image, kv, machine.processor, directory)
     except BaseException:
         kv.close()
         clear_directory(directory)
         raise
-    return MountedTape(image, kv, machine.processor, directory)
 
 
 def clear_directory(directory: str) -> None:

@@ -4,7 +4,7 @@ from firmware.formats import tape as form
 from firmware.tape import block
 from firmware.tape.repair import Repairer
 from hal.errors import MediumError
-from hal.native import aligned
+from hal.native import Mapping
 
 _RESYNC_TRIES = 3
 _CACHE_BYTES = 8 << 20
@@ -29,8 +29,9 @@ class CodedReader:
         self._block_bytes = blocks.label.block_bytes
         self._image = blocks.label.image
         self._shift = 0  # of addresses: a drive may have written a block twice, or dropped one
-        self._room = max(_CACHE_BLOCKS_MIN, _CACHE_BYTES // self._block_bytes)
-        self._cache = []  # [number, buffer], the last used at the end
+        room = min(data_blocks, max(_CACHE_BLOCKS_MIN, _CACHE_BYTES // self._block_bytes))
+        self._memory = Mapping(max(1, room) * self._block_bytes)
+        self._cache = [[None, buffer] for buffer in self._memory.blocks(self._block_bytes)]  # [number, buffer], last used at the end
         self._mended = (None, {})  # group, {position: area}: what the last repair gave
         self._hopeless = {}  # group: set of lost positions
         self._repairer = None
@@ -50,16 +51,17 @@ class CodedReader:
         if area is None:
             if position in self._hopeless.get(group, ()):
                 raise self._beyond(number)
-            buffer = self._take()
-            if await self.fetch(group, position, buffer):
-                self._cache.append([number, buffer])
-                return buffer[form.PAYLOAD_OFFSET :]
-            self._cache.insert(0, [None, buffer])
+            entry = self._cache[0]
+            entry[0] = None
+            if await self.fetch(group, position, entry[1]):
+                entry[0] = number
+                self._cache.append(self._cache.pop(0))
+                return entry[1][form.PAYLOAD_OFFSET :]
             await self.repair(group)
             area = self._mended[1].get(position)
         if area is None:
             raise self._beyond(number)
-        return memoryview(area)[form.CRC_BYTES :]
+        return area[form.CRC_BYTES :]
 
     async def fetch(self, group: int, position: int, buffer) -> bool:
         """Read one block, data or parity, into `buffer`; True if it is sound and the one that was meant."""
@@ -97,17 +99,13 @@ class CodedReader:
             self._hopeless[group] = set(outcome.lost)
         return outcome
 
-    def release(self) -> None:
-        """Give the memory of correction and cache back."""
-        self._repairer = None
+    def close(self) -> None:
+        """Free the memory of cache and correction."""
         self._mended = (None, {})
         self._cache = []
-
-    def _take(self):
-        """A buffer for one block: the least recently used one once the cache is full."""
-        if len(self._cache) >= self._room or (self._cache and self._cache[0][0] is None):
-            return self._cache.pop(0)[1]
-        return aligned(self._block_bytes)
+        self._memory.close()
+        if self._repairer:
+            self._repairer.close()
 
     def _beyond(self, number: int) -> MediumError:
         room = block.payload_bytes(self._block_bytes)

@@ -14,7 +14,7 @@ _SLICE_BYTES = 1 << 14
 
 
 class Outcome:
-    """`areas` {position: area} of the recovered data blocks, `lost` positions beyond correction, `erasures` per codeword."""
+    """`areas` {position: area} of the recovered data blocks, valid until the next run, `lost` positions beyond correction, `erasures` per codeword."""
 
     def __init__(self, width: int):
         self.areas = {}
@@ -23,7 +23,7 @@ class Outcome:
 
 
 class Repairer:
-    """`fetch(group, position, buffer)` gives True if the block came back sound. Holds m * depth blocks while it exists."""
+    """`fetch(group, position, buffer)` gives True if the block came back sound. Holds m * depth blocks until `close`."""
 
     def __init__(self, processor, geometry, block_bytes: int, fetch):
         self._processor = processor
@@ -34,6 +34,10 @@ class Repairer:
         self._parity = Parity(geometry, block_bytes)
         self._buffer = bytearray(block_bytes)
         self._area_bytes = block_bytes - AREA_OFFSET
+
+    def close(self) -> None:
+        """Free the accumulators, and with them the areas of the last outcome."""
+        self._parity.close()
 
     async def run(self, group: int, data_blocks: int) -> Outcome:
         """Read and solve group `group` of `data_blocks`."""
@@ -73,13 +77,15 @@ class Repairer:
         if len(missing) > len(parity_rows):
             outcome.lost += positions
             return
-        areas = {row: bytearray(self._area_bytes) for row in missing}
+        # What is recovered takes the place of what it was recovered from, slice by slice: no more memory.
+        parity = self._parity.of_codeword[codeword]
+        areas = {row: parity[given - self._geometry.k] for row, given in zip(missing, parity_rows)}
         for start in range(0, self._area_bytes, _SLICE_BYTES):
             self._solve_slice(areas, codeword, missing, parity_rows, start, min(start + _SLICE_BYTES, self._area_bytes))
             await sleep_ms(0)
         for position, row in zip(positions, missing):
             # A block that lied with a sound CRC would spoil the solution: only what proves itself is given out.
-            if block.proves_itself(self._processor, memoryview(areas[row])):
+            if block.proves_itself(self._processor, areas[row]):
                 outcome.areas[position] = areas[row]
             else:
                 outcome.lost.append(position)

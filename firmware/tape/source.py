@@ -3,7 +3,7 @@
 import asyncio
 
 from firmware.formats.tape import ALIGN
-from hal.native import aligned
+from hal.native import Mapping
 
 _PIECE_BYTES = 1 << 20
 _FLIGHT = 4
@@ -23,7 +23,8 @@ def _pieces(segments: list):
 
 async def copy_segments(snapshot, sink) -> None:
     """Hand every segment's used part to `await sink(view)`, in order. Raises what disk or sink raise, after all reads ended."""
-    free = [aligned(_PIECE_BYTES) for _ in range(_FLIGHT)]
+    memory = Mapping(_FLIGHT * _PIECE_BYTES)
+    free = memory.blocks(_PIECE_BYTES)
     flight = []
     pieces = _pieces(snapshot.segments)
     try:
@@ -32,12 +33,15 @@ async def copy_segments(snapshot, sink) -> None:
             if not flight:
                 return
             task, view, buffer = flight[0]
-            await task
+            failure = await task
             flight.pop(0)
+            if failure:
+                raise failure
             await sink(view)
             free.append(buffer)
     finally:
         await _settle(flight)
+        memory.close()
 
 
 def _start_reads(snapshot, pieces, free: list, flight: list) -> None:
@@ -48,13 +52,18 @@ def _start_reads(snapshot, pieces, free: list, flight: list) -> None:
         number, offset, length = piece
         buffer = free.pop()
         view = buffer[:length]
-        flight.append((asyncio.create_task(snapshot.read(number, offset, view)), view, buffer))
+        flight.append((asyncio.create_task(_read(snapshot, number, offset, view)), view, buffer))
+
+
+async def _read(snapshot, number: int, offset: int, view):
+    """The exception, or None: MicroPython reports a task that fails before somebody waits for it."""
+    try:
+        await snapshot.read(number, offset, view)
+    except Exception as error:
+        return error
 
 
 async def _settle(flight: list) -> None:
     """The disk may still be filling the buffers: they live until it is done."""
     for task, _, _ in flight:
-        try:
-            await task
-        except Exception:
-            pass  # the first failure is already on its way to the caller
+        await task

@@ -5,7 +5,7 @@ Reading the disk, encoding and the drive's transfer overlap; memory is bounded b
 
 import asyncio
 
-from hal.native import aligned
+from hal.native import Mapping
 
 
 class Spool:
@@ -15,7 +15,8 @@ class Spool:
         self.blocks = 0
         self.early = False
         self._tape = tape
-        self._free = [aligned(block_bytes) for _ in range(ring)]
+        self._memory = Mapping(ring * block_bytes)
+        self._free = self._memory.blocks(block_bytes)
         self._queue = []  # (buffer, goes back to the ring)
         self._changed = asyncio.Event()  # towards the writing task
         self._written = asyncio.Event()  # from it
@@ -45,10 +46,11 @@ class Spool:
         self._check()
 
     async def close(self) -> None:
-        """Stop the task, after the block that is being written."""
+        """Stop the task, after the block that is being written, and free the ring."""
         self._closing = True
         self._changed.set()
         await self._task
+        self._memory.close()
 
     def _enqueue(self, buffer, recycle: bool) -> None:
         self._queue.append((buffer, recycle))

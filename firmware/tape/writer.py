@@ -40,6 +40,7 @@ class ImageWriter:
         self._geometry = Geometry(label.k, label.m, label.depth)
         self._superblock = disk_form.SUPERBLOCK.unpack_from(snapshot.superblock)[0]
         self._image = None
+        self._writers = []
         self.early = False
 
     async def run(self):
@@ -64,6 +65,8 @@ class ImageWriter:
             index_file = await self._write_index(spool, raw)
         finally:
             await spool.close()
+            for writer in self._writers:
+                writer.close()
         image = self._image
         end = form.END.tuple(
             form.VERSION, image.blocks, index_file.blocks, image.stream_bytes, image.stream_crc, len(raw),
@@ -74,7 +77,9 @@ class ImageWriter:
 
     def _coded(self, spool, geometry, kinds: tuple, total_blocks: int = 0) -> CodedWriter:
         label = self._label
-        return CodedWriter(spool, self._processor, geometry, label.block_bytes, label.image, label.member, kinds, total_blocks)
+        writer = CodedWriter(spool, self._processor, geometry, label.block_bytes, label.image, label.member, kinds, total_blocks)
+        self._writers.append(writer)
+        return writer
 
     async def _write_image(self, spool) -> bytes:
         """File 1; gives the index stream."""
@@ -83,8 +88,8 @@ class ImageWriter:
         segments = sorted(snapshot.segments)
         start = rounded(form.IMAGE.size + len(snapshot.superblock) + len(segments) * form.SEGMENT.size)
         rows, catalog_offset = pack_segments(segments, start, rounded)
-        numbers = (len(snapshot.superblock), disk_form.SUPERBLOCK_BYTES, superblock.segment_bytes, len(segments))
-        await writer.append(form.IMAGE.pack(form.VERSION, *(numbers + (catalog_offset,))))
+        numbers = (disk_form.SUPERBLOCK_BYTES, superblock.segment_bytes, len(segments))
+        await writer.append(form.IMAGE.pack(form.VERSION, len(snapshot.superblock), *(numbers + (catalog_offset,))))
         await writer.append(snapshot.superblock)
         await writer.append(rows)
         await writer.pad(form.ALIGN)
@@ -94,7 +99,8 @@ class ImageWriter:
         await self._close_file(spool, writer)
         counts = (writer.stream_bytes, writer.data_blocks, writer.blocks, writer.stream_crc)
         where = (catalog_offset, catalog_bytes, 0, entries)
-        return form.INDEX.pack(form.VERSION, *(counts + where + numbers + (form.LABEL.pack(*self._label),))) + bytes(rows)
+        copies = (form.LABEL.pack(*self._label), snapshot.superblock)
+        return form.INDEX.pack(form.VERSION, *(counts + where + numbers + copies)) + bytes(rows)
 
     async def _sink(self, view) -> None:
         await self._image.append(view)

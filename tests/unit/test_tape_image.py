@@ -242,33 +242,41 @@ async def test_streaming_reads_without_locates():
 
 async def test_memory_is_bounded():
     """Blocks that live at a time while writing and correcting, whatever the image's size."""
-    from firmware.tape import coded, reader, spool
+    from firmware.tape import coded, reader, source, spool
 
     taken = []
-    real = coded.aligned
+    real = coded.Mapping
 
-    def counted(nbytes: int, align: int = 4096):
-        taken.append(nbytes)
-        return real(nbytes, align)
+    class Counted(real):
+        def __init__(self, nbytes: int):
+            super().__init__(nbytes)
+            taken.append(nbytes)
 
-    modules = (coded, reader, spool)
+        def close(self) -> None:
+            if self.view is not None:
+                taken.remove(self._nbytes)
+            super().close()
+
+    modules = (coded, reader, source, spool)
     for module in modules:
-        module.aligned = counted
+        module.Mapping = Counted
+    reader._CACHE_BYTES = 6 * BLOCK
     try:
-        counts = []
         for segments in (4, 40):
-            del taken[:]
             snapshot = FakeSnapshot([(n, 65536) for n in range(segments)], entries=0)
+            peaks = []
+            dump = snapshot.dump
+            snapshot.dump = lambda: (peaks.append(sum(taken)), dump())[1]
             tape, target, cartridge, end = await written(snapshot)
-            counts.append(len(taken))
-            assert snapshot.most_in_flight <= 4
+            assert peaks == [SMALL.memory_bytes(BLOCK) + 6 * BLOCK]
+            assert snapshot.most_in_flight <= 4 and taken == []
             cartridge.damage(form.IMAGE_ADDRESS + 2)
             image = await opened(tape)
-            image.reader._room = 6
-            del taken[:]
             assert await read_segments(image, snapshot) == []
-            assert len(taken) <= 6 + SMALL.m * SMALL.depth, len(taken)
-        assert counts[0] == counts[1]
+            assert sum(taken) == 6 * BLOCK + SMALL.memory_bytes(BLOCK)
+            await image.close()
+            assert taken == [], "everything is given back"
     finally:
+        reader._CACHE_BYTES = 8 << 20
         for module in modules:
-            module.aligned = real
+            module.Mapping = real

@@ -1,0 +1,337 @@
+"""The tape drive as the administrator sees it: one job at a time, progress, clear refusals. Used by the console and the appliance."""
+
+import asyncio
+
+from firmware.core.log import stamp
+from firmware.formats import tape as form
+from firmware.formats.refusal import Refusal
+from firmware.tape import label as labels
+from firmware.tape.geometry import GEOMETRIES
+from firmware.tape.image import open_image
+from firmware.tape.mount import mount
+from firmware.tape.verify import verify
+from firmware.tape.writer import ImageWriter, least_bytes
+from hal.errors import BusError, HalError, MediumError, NotReady, Timeout, UnitAttention, Unsupported, WriteProtected
+from hal.loop import now_ms
+from hal.ssc.drive import SscTape
+
+_BLOCK_GRANULE = 512
+_LOST_TRACK = (UnitAttention, BusError, Timeout)
+
+
+class Job:
+    """`name` of the command, `done_bytes` of `total_bytes` (0: not known), `text` on what it is doing."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self.done_bytes = self.total_bytes = 0
+        self.text = ""
+        self._began_ms = now_ms()
+
+    def progress(self, done_bytes: int) -> None:
+        self.done_bytes = done_bytes
+
+    def summary(self, nbytes: int) -> str:
+        """Bytes, time and rate so far."""
+        elapsed_ms = max(1, now_ms() - self._began_ms)
+        return "%d.%d MB in %d s (%d kB/s)" % (nbytes // 1000000, nbytes // 100000 % 10, elapsed_ms // 1000, nbytes // elapsed_ms)
+
+
+class TapeService:
+    """`job` is the running Job or None. Every command raises Refusal BUSY while another runs, and HalError of the drive."""
+
+    def __init__(self, appliance):
+        self.job = None
+        self._appliance = appliance
+        self._task = None
+        self._tape = None
+        self._found = None  # what `identify` said of the cartridge, while it is in
+        self._status = None
+
+    # Commands
+
+    async def status(self) -> dict:
+        """Drive, cartridge and its label. Does not move the tape while a job runs or a tape is mounted; never raises."""
+        try:
+            tape = await self._drive()
+            status = await tape.status()
+            if self.job is None and self._appliance.mounted is None:
+                await self._look(tape, status)
+        except HalError as error:
+            return {"drive": "none" if self._tape is None else "failed", "reason": str(error)}
+        return self._told(status)
+
+    async def label(self, name: str, force: bool = False) -> dict:
+        """Label the cartridge; what it held is gone. A foreign tape, and an image that is to be kept, need `force`."""
+        return await self._run("label", lambda job: self._label(job, name, force))
+
+    async def backup(self) -> dict:
+        """Copy the store. A blank tape is labelled first; a foreign one, and an image to be kept, are refused."""
+        return await self._run("backup", self._backup)
+
+    async def verify(self) -> dict:
+        """Read everything back. Raises MediumError where something is beyond correction."""
+        return await self._run("verify", self._verify)
+
+    async def eject(self) -> dict:
+        return await self._run("eject", self._eject)
+
+    async def load(self) -> dict:
+        return await self._run("load", self._load)
+
+    async def mount(self) -> dict:
+        """Open the cartridge as a read-only store: sets `appliance.mounted`."""
+        return await self._run("mount", self._mount)
+
+    async def unmount(self) -> dict:
+        """Raises Refusal NO_TAPE if none is mounted."""
+        return await self._run("unmount", self._unmount, mounted=True)
+
+    async def close(self) -> None:
+        """End the running job (a copy stays unfinished), unmount, let go of the drive."""
+        if self._task and not self._task.done():
+            self._task.cancel()
+            try:
+                await self._task
+            except asyncio.CancelledError:
+                pass
+            except Exception:
+                pass  # told to whoever started the job
+        if self._appliance.mounted:
+            await self._release()
+        if self._tape:
+            await self._tape.close()
+            self._tape = None
+
+    # One job at a time
+
+    async def _run(self, name: str, work, mounted: bool = False) -> dict:
+        if self.job:
+            raise Refusal("BUSY", "tape %s is running: wait until it is done" % self.job.name, 60)
+        if mounted != bool(self._appliance.mounted):
+            raise self._wrong_state()
+        self.job = Job(name)
+        self._task = asyncio.create_task(self._guarded(work))
+        return await self._task
+
+    def _wrong_state(self) -> Refusal:
+        held = self._appliance.mounted
+        if held:
+            return Refusal("BUSY", "tape %s is mounted: `tape unmount` first" % held.label)
+        return Refusal("NO_TAPE", "no tape is mounted")
+
+    async def _guarded(self, work) -> dict:
+        log = self._appliance.log
+        name = self.job.name
+        try:
+            result = await work(self.job)
+            log.info("tape", result["text"])
+            return result
+        except (HalError, Refusal) as error:
+            log.error("tape", "tape %s: %s" % (name, error))
+            if isinstance(error, _LOST_TRACK):
+                await self._let_go()
+            raise
+        finally:
+            self.job = None
+
+    # The drive
+
+    async def _drive(self):
+        if self._tape is None:
+            transports = await self._appliance.machine.tape_transports()
+            if not transports:
+                raise NotReady("no tape drive was found: connect one, switch it on and try again")
+            for spare in transports[1:]:
+                await spare.close()
+            self._tape = SscTape(transports[0])
+        return self._tape
+
+    async def _let_go(self) -> None:
+        """After a failure of the transport: the next command opens the drive anew."""
+        tape, self._tape, self._found = self._tape, None, None
+        if tape:
+            await tape.close()
+
+    async def _look(self, tape, status) -> None:
+        """Identify the cartridge, unless it is still the one that was seen last."""
+        if not status.loaded:
+            self._found = None
+            return
+        if self._found:
+            try:
+                await tape.position()
+                return
+            except UnitAttention:
+                self._found = None  # reset or changed since
+        self._found = await labels.identify(tape, self._appliance.machine.processor)
+
+    async def _cartridge(self, writing: bool = False):
+        """(tape, Found) of the cartridge in the drive, looked at now. Raises NotReady, WriteProtected."""
+        tape = await self._drive()
+        status = await tape.status()
+        if not status.loaded:
+            raise NotReady("there is no tape in the drive: insert one, or `tape load` the one that was ejected")
+        if writing and status.write_protected:
+            raise WriteProtected("the tape is write-protected: move the tab of the cartridge, or insert another")
+        self._found = await labels.identify(tape, self._appliance.machine.processor)
+        return tape, self._found, status
+
+    def _told(self, status) -> dict:
+        drive = " ".join([part for part in (status.vendor, status.product, status.revision) if part])
+        told = {"drive": drive, "serial": status.serial, "loaded": status.loaded}
+        if self._appliance.mounted:
+            told["mounted"] = self._appliance.mounted.label
+        if status.loaded:
+            told["write_protected"] = status.write_protected
+            found = self._found
+            told["cartridge"] = found.text if found else "not looked at yet"
+            if found and found.label:
+                told.update(self._label_told(found.label))
+        return told
+
+    def _label_told(self, label) -> dict:
+        told = {"name": label.name, "written_by": label.owner, "block_bytes": label.block_bytes}
+        if label.contents == form.EMPTY:
+            return dict(told, contents="labelled, empty")
+        keep = "for ever" if label.flags & form.ARCHIVE else "until " + stamp(label.expires_ns)
+        kept = labels.is_protected(label, self._now())
+        return dict(told, contents="image of " + stamp(label.written_ns), kept=keep if kept else "may be overwritten",
+                    correction="%d of %d blocks" % (label.m, label.k + label.m))  # fmt: skip
+
+    def _now(self) -> int:
+        return self._appliance.machine.clock.now_ns()
+
+    # What the jobs do
+
+    def _owner(self) -> tuple:
+        """(uuid, name) that go into labels."""
+        store = self._appliance.store
+        return store.uuid if store else labels.NO_UUID, self._appliance.config.get("appliance.name")
+
+    def _shape(self, status) -> tuple:
+        """(block bytes, Geometry) of what will be written."""
+        block_bytes = min(form.BLOCK_BYTES, status.block_max or form.BLOCK_BYTES) // _BLOCK_GRANULE * _BLOCK_GRANULE
+        if block_bytes < form.LABEL_BYTES:
+            raise Unsupported("the drive takes blocks of at most %d bytes, expected at least %d" % (status.block_max, form.LABEL_BYTES))
+        return block_bytes, GEOMETRIES[self._appliance.config.get("tape.geometry")][0]
+
+    async def _label(self, job: Job, name: str, force: bool) -> dict:
+        fault = labels.name_fault(name)
+        if fault:
+            raise Refusal("LIMIT", fault)
+        tape, found, status = await self._cartridge(writing=True)
+        if found.kind == labels.FOREIGN and not force:
+            raise WriteProtected("the drive holds %s: not touched; `tape label %s force` erases it" % (found.text, name))
+        if found.label and labels.is_protected(found.label, self._now()) and not force:
+            raise WriteProtected("%s; `tape label %s force` erases it" % (self._kept(found.label), name))
+        await self._write_empty(tape, name, status)
+        return {"text": "the tape is labelled %s" % name, "name": name}
+
+    async def _write_empty(self, tape, name: str, status) -> None:
+        label = labels.new_label(name, *(self._owner() + self._shape(status) + (self._now(),)))
+        self._found = None
+        await labels.write_label(tape, self._appliance.machine.processor, label)
+        self._found = labels.Found(labels.OURS, "tape %s" % name, label)
+
+    def _kept(self, label) -> str:
+        if label.flags & form.ARCHIVE:
+            return "tape %s is an archive tape" % label.name
+        return "tape %s holds an image of %s that is kept until %s" % (label.name, stamp(label.written_ns), stamp(label.expires_ns))
+
+    def _refuse_overwriting(self, found) -> None:
+        """Raises WriteProtected unless a copy may go onto that cartridge."""
+        if found.kind == labels.FOREIGN:
+            raise WriteProtected("the drive holds %s: not touched; insert another, or take it over with `tape label NAME force`" % found.text)
+        label = found.label
+        if label and label.appliance not in (labels.NO_UUID, self._owner()[0]):
+            raise WriteProtected("tape %s was written by %s from another disk: not touched; insert another, or take it over with "
+                                 "`tape label %s force`" % (label.name, label.owner, label.name))  # fmt: skip
+        if label and labels.is_protected(label, self._now()):
+            raise WriteProtected("%s: not touched; insert another" % self._kept(label))
+
+    async def _backup(self, job: Job) -> dict:
+        appliance = self._appliance
+        if appliance.store is None:
+            raise Refusal("NO_DISK", "there is no store to copy: " + appliance.disk_advice())
+        job.text = "looking at the tape"
+        tape, found, status = await self._cartridge(writing=True)
+        self._refuse_overwriting(found)
+        if found.kind == labels.BLANK:
+            await self._write_empty(tape, labels.new_name(), status)
+        uuid, owner = self._owner()
+        block_bytes, geometry = self._shape(status)
+        keep_days = appliance.config.get("tape.keep_days")
+        label = labels.for_image(self._found.label, uuid, owner, block_bytes, geometry, self._now(), keep_days)
+        self._found = labels.Found(labels.OURS, "tape %s" % label.name, label)
+        end = await self._copy(job, tape, label)
+        return {
+            "text": "tape %s is complete: %s, %d blocks" % (label.name, job.summary(end.stream_bytes), end.image_blocks),
+            "name": label.name,
+            "bytes": end.stream_bytes,
+            "blocks": end.image_blocks,
+        }
+
+    async def _copy(self, job: Job, tape, label):
+        machine = self._appliance.machine
+        snapshot = self._appliance.store.snapshot()
+        try:
+            job.total_bytes = least_bytes(snapshot)
+            job.text = "writing tape %s" % label.name
+            return await ImageWriter(tape, machine.processor, machine.clock, snapshot, label, job.progress).run()
+        finally:
+            snapshot.release()
+
+    async def _open(self, job: Job):
+        job.text = "looking at the tape"
+        tape, found, status = await self._cartridge()
+        return await open_image(tape, self._appliance.machine.processor)
+
+    async def _verify(self, job: Job) -> dict:
+        image = await self._open(job)
+        try:
+            name, block_bytes = image.label.name, image.label.block_bytes
+            job.total_bytes = image.index.image_blocks * block_bytes
+            job.text = "verifying tape %s" % name
+            report = await verify(image, self._appliance.machine.processor, lambda blocks: job.progress(blocks * block_bytes))
+        finally:
+            await image.close()
+        if report.lost:
+            raise MediumError("tape %s is damaged: %s; what it lost is named when files are restored" % (name, report.text()))
+        text = "tape %s is sound: %s, %s" % (name, report.text(), job.summary(report.blocks * block_bytes))
+        return {"text": text, "name": name, "blocks": report.blocks, "damaged": report.damaged, "corrected": report.corrected,
+                "worst": report.worst, "correctable": report.correctable}  # fmt: skip
+
+    async def _eject(self, job: Job) -> dict:
+        tape = await self._drive()
+        name = self._found.text if self._found else "the tape"
+        await tape.unload()
+        self._found = None
+        return {"text": "%s is ejected" % name}
+
+    async def _load(self, job: Job) -> dict:
+        tape = await self._drive()
+        await tape.load()
+        self._found = await labels.identify(tape, self._appliance.machine.processor)
+        return {"text": "loaded: %s" % self._found.text}
+
+    async def _mount(self, job: Job) -> dict:
+        image = await self._open(job)
+        try:
+            job.text = "reading the catalog of tape %s" % image.label.name
+            mounted = await mount(image, self._appliance.machine, self._appliance.work_directory() + "/mount")
+        except BaseException:
+            await image.close()
+            raise
+        self._appliance.mounted = mounted
+        name = image.label.name
+        return {"text": "tape %s of %s is mounted" % (name, stamp(image.label.written_ns)), "name": name}
+
+    async def _unmount(self, job: Job) -> dict:
+        name = self._appliance.mounted.label
+        await self._release()
+        return {"text": "tape %s is unmounted" % name}
+
+    async def _release(self) -> None:
+        mounted, self._appliance.mounted = self._appliance.mounted, None
+        await mounted.release()
