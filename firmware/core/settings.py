@@ -150,7 +150,6 @@ _TABLE = (
     ("console.password", Secret(160), "", "hash of the administrator's password"),
     ("backup.sessions", Number(1, 64), "4", "backups that may run at the same time"),
     ("backup.rate_bytes_s", Number(0, 1 << 40), "0", "bytes a second that one backup may send; 0 is as fast as it goes"),
-    ("store.reserve_percent", Number(1, 50), "5", "share of the disk that backups leave free"),
     ("tape.schedule", Schedule(), "", "when the tape copy shall be complete"),
     ("tape.geometry", Choice("small", "standard", "deep", "wide"), "standard", "Reed-Solomon of new tapes: see docs/formats.md"),
     ("tape.keep_days", Number(0, 36500), "0", "days that a tape is not overwritten after its copy; 0 lets the next copy have it"),

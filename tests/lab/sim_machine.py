@@ -98,6 +98,7 @@ class SimMachine(Machine):
         self.config_disk = config_disk or SimDisk(_CONFIG_BYTES, name="config")
         self.data_disk = data_disk
         self.storage = storage
+        self.scratch = "/tmp"
         self.volume = OURS if storage else BLANK if data_disk else NONE
         self.processor = NativeProcessor()
         self.clock = SimClock()
