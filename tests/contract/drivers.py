@@ -11,7 +11,7 @@ from hal.linux.lmdb import Lmdb
 from hal.linux.rwp import NativeProcessor
 from hal.sim.disk import SimDisk
 from hal.sim.kv import SimKv, SimKvStorage
-from tests.contract import disk, kv, rwp, scsi, sim_tape, tape
+from tests.contract import disk, kv, net, net_drivers, rwp, scsi, sim_tape, tape
 
 _DISK_BYTES = 1 << 20
 _TABLES = ("plain", "other", "pairs")
@@ -81,6 +81,8 @@ DRIVERS = (
     ("disk", "sim", disk.CASES, _sim_disk),
     ("kv", "lmdb", kv.CASES, _lmdb),
     ("kv", "sim", kv.CASES, _sim_kv),
+    ("net", "tcp", net.CASES, net_drivers.tcp),
+    ("net", "tls", net.CASES, net_drivers.tls),
     ("scsi", "sim", scsi.CASES, sim_tape.transport),
     ("tape", "lto", tape.CASES, sim_tape.drive("lto")),
     ("tape", "descriptor", tape.CASES, sim_tape.drive("descriptor")),
