@@ -117,6 +117,16 @@ def grant_key(group: int, index: int, client: int) -> bytes:
     return struct.pack(">III", group, index, client)
 
 
+def item_number(kind: int, group: int, index: int) -> int:
+    """An item as one integer, for dictionaries in memory: MicroPython hashes bytes to 16 bits only. kind is FILES or NODES."""
+    return group << 33 | (kind - 1) << 32 | index
+
+
+def number_item_key(number: int) -> bytes:
+    """item_key of an item_number."""
+    return item_key((number >> 32 & 1) + 1, number >> 33, number & 0xFFFFFFFF)
+
+
 def parse_item_key(key: bytes):
     """(kind, group, index)."""
     return struct.unpack(">BII", key)

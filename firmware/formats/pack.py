@@ -74,6 +74,11 @@ def lengths(body, count: int):
     return [struct.unpack_from("<I", body, at)[0] for at in range(HEADER.size, HEADER.size + count * ITEM.size, ITEM.size)]
 
 
+def item_length(body, position: int) -> int:
+    """Length in bytes that the table gives for the item at `position` (0-based within the pack)."""
+    return struct.unpack_from("<I", body, HEADER.size + position * ITEM.size)[0]
+
+
 def item_hash(body, position: int) -> bytes:
     """BLAKE2b-256 that the table gives for the item at `position` (0-based within the pack)."""
     at = HEADER.size + position * ITEM.size + 8

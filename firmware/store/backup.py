@@ -17,7 +17,7 @@ from hal.errors import CorruptData, NoSpace
 from hal.loop import sleep_ms
 
 _CHECKPOINT_BYTES = 64 << 20
-_CHECKPOINT_ROWS = 8192
+_CHECKPOINT_ROWS = 4096
 _YIELD_STEPS = 512
 
 
@@ -185,9 +185,8 @@ class Backup:
     async def _sign(self, signature, found) -> None:
         _, _, row, start, end = found
         body = await self._store.tables.get(row)
-        lengths = packs.lengths(body, end)
         for position in range(start, end):
-            signature.chunk(lengths[position], packs.item_hash(body, position))
+            signature.chunk(packs.item_length(body, position), packs.item_hash(body, position))
 
     def _check_signature(self, row, signature) -> None:
         if row.flags & fileobject.IRREGULAR:
@@ -217,10 +216,10 @@ class Backup:
         earlier = kind == packs.NODES and group == self.group  # than `node`, so it is there, if only in the same pack
         if not earlier and not self.may_refer(catalog, kind, group, index):
             raise Refusal("NOT_FOUND", "dtf.REF: no %s %d of BDF %d" % (packs.KIND_NAMES[kind], index, group))
-        key = layout.item_key(kind, group, index)
-        if key not in self._change.references:
-            self._store.holds.add(key)
-        self._change.refer(key)
+        item = layout.item_number(kind, group, index)
+        if item not in self._change.references:
+            self._store.holds.add(item)
+        self._change.refer(item)
 
     def may_refer(self, catalog, kind: int, group: int, index: int) -> bool:
         """Whether the item exists, and the client owns it or proved to hold it (earlier, or in this backup)."""

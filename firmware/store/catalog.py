@@ -9,6 +9,7 @@ class Catalog:
 
     def __init__(self, txn):
         self.txn = txn
+        self._found = {}  # kind -> (group, first, row) found last: neighbours are asked for next
 
     def end(self, table: str, start: bytes, stop: bytes, last: bool = False):
         """The first (or last) (key, value) of a range, or None. Closes the scan: MicroPython would keep its cursor."""
@@ -74,24 +75,37 @@ class Catalog:
 
     def pack_of(self, kind: int, group: int, index: int):
         """(first, row) of the pack that holds the item, or None."""
+        memo = self._found.get(kind)
+        if memo is not None and memo[0] == group and memo[1] <= index < memo[1] + memo[2].count:
+            return memo[1], memo[2]
         found = self.end(layout.PACKS, layout.item_key(kind, group, 0), layout.item_key(kind, group, index + 1), True)
         if found is None:
             return None
         first = int.from_bytes(found[0][5:], "big")
         row = layout.PACK.unpack(found[1])
-        return (first, row) if index < first + row.count else None
+        if index >= first + row.count:
+            return None
+        self._found[kind] = (group, first, row)
+        return first, row
 
     def packs(self, kind: int, group: int, first: int, end: int):
         """List of (first, row) of the packs that hold any of the items first .. end-1, in order. Gaps are left out."""
-        found = []
         start = self.pack_of(kind, group, first)
+        if start is not None and end <= start[0] + start[1].count:
+            return [start]
+        found = []
         at = start[0] if start else first
         for key, value in self.txn.scan(layout.PACKS, layout.item_key(kind, group, at), layout.item_key(kind, group, end)):
             found.append((int.from_bytes(key[5:], "big"), layout.PACK.unpack(value)))
         return found
 
     def put_pack(self, kind: int, group: int, first: int, row) -> None:
+        self._found.pop(kind, None)
         self.txn.put(layout.PACKS, layout.item_key(kind, group, first), layout.PACK.pack(*row))
+
+    def delete_pack(self, kind: int, group: int, first: int) -> None:
+        self._found.pop(kind, None)
+        self.txn.delete(layout.PACKS, layout.item_key(kind, group, first))
 
     def granted(self, client: int, kind: int, group: int, index: int) -> bool:
         """Whether the client may refer to and read this item: its own, or a file object it proved to hold."""

@@ -11,7 +11,7 @@ class Change:
         self.packs = []  # (kind, group, first, segment, offset, length, count, bytes on disk)
         self.data = []  # of those, the DATA packs: (first, count, row)
         self.items = []  # item keys of new file objects and nodes
-        self.references = {}  # item key -> count added
+        self.references = {}  # item number -> count added
         self.live = {}  # (group, first) of a DATA pack -> count added
         self.rfe = []  # (CRC key, rfe entry)
         self.grants = []  # grant keys
@@ -21,8 +21,8 @@ class Change:
         """Catalog rows that applying it will write."""
         return len(self.packs) + len(self.items) + len(self.references) + len(self.live) + len(self.rfe) + len(self.grants)
 
-    def refer(self, key: bytes) -> None:
-        self.references[key] = self.references.get(key, 0) + 1
+    def refer(self, item: int) -> None:
+        self.references[item] = self.references.get(item, 0) + 1
 
     def need(self, group: int, first: int) -> None:
         self.live[(group, first)] = self.live.get((group, first), 0) + 1
@@ -37,12 +37,11 @@ class Change:
         zero = layout.NUMBER.pack(0)
         for key in self.items:
             txn.put(layout.REFS, key, zero)
-        for key, count in self.references.items():
-            catalog.add_references(key, count)
+        for item, count in self.references.items():
+            catalog.add_references(layout.number_item_key(item), count)
         for (group, first), count in self.live.items():
-            key = layout.item_key(packs.DATA, group, first)
-            row = layout.PACK.unpack(txn.get(layout.PACKS, key))
-            txn.put(layout.PACKS, key, layout.PACK.pack(*(tuple(row[:-1]) + (row.live + count,))))
+            row = catalog.pack_of(packs.DATA, group, first)[1]
+            catalog.put_pack(packs.DATA, group, first, tuple(row[:-1]) + (row.live + count,))
         for key, entry in self.rfe:
             txn.put(layout.RFE, key, entry)
         for key in self.grants:

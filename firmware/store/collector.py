@@ -12,7 +12,7 @@ from firmware.store.catalog import Catalog
 from hal.errors import HalError
 from hal.loop import sleep_ms
 
-_SLICE = 128  # items in one transaction
+_SLICE = 512  # items in one transaction
 _SCAN = 2048  # references looked at in one go
 
 
@@ -59,7 +59,7 @@ class Collector:
             if key[0] == layout.GROUP_MARK:
                 marks.append(key)
                 break
-            if key not in self._store.holds:
+            if layout.item_number(*layout.parse_item_key(key)) not in self._store.holds:
                 keys.append(key)
             if len(keys) == _SLICE:
                 break
@@ -129,7 +129,7 @@ class Collector:
         self._drop_pack(catalog, live, kind, group, first, row)
 
     def _drop_pack(self, catalog, live: dict, kind: int, group: int, first: int, row) -> None:
-        catalog.txn.delete(layout.PACKS, layout.item_key(kind, group, first))
+        catalog.delete_pack(kind, group, first)
         live[row.segment] = live.get(row.segment, 0) - self._store.record_bytes(row.length)
         if self._is_gone(catalog, group):
             catalog.txn.delete(layout.GROUPS, layout.number_key(group))

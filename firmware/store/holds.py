@@ -2,20 +2,20 @@
 
 
 class Holds:
-    """Counts by item key."""
+    """Counts by item number (firmware.formats.catalog.item_number)."""
 
     def __init__(self):
         self._counts = {}
 
-    def add(self, key: bytes) -> None:
-        self._counts[key] = self._counts.get(key, 0) + 1
+    def add(self, item: int) -> None:
+        self._counts[item] = self._counts.get(item, 0) + 1
 
-    def drop(self, key: bytes) -> None:
-        left = self._counts[key] - 1
+    def drop(self, item: int) -> None:
+        left = self._counts[item] - 1
         if left:
-            self._counts[key] = left
+            self._counts[item] = left
         else:
-            del self._counts[key]
+            del self._counts[item]
 
-    def __contains__(self, key: bytes) -> bool:
-        return key in self._counts
+    def __contains__(self, item: int) -> bool:
+        return item in self._counts

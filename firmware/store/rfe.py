@@ -111,7 +111,7 @@ class Proofs:
     def _grant(self, group: int, index: int) -> None:
         if (group, index) not in self._granted:
             self._granted[(group, index)] = True
-            self._store.holds.add(layout.item_key(packs.FILES, group, index))
+            self._store.holds.add(layout.item_number(packs.FILES, group, index))
             self._fresh.append(layout.grant_key(group, index, self._client))
 
     def granted(self, group: int, index: int) -> bool:
@@ -124,7 +124,7 @@ class Proofs:
 
     def close(self) -> None:
         for group, index in self._granted:
-            self._store.holds.drop(layout.item_key(packs.FILES, group, index))
+            self._store.holds.drop(layout.item_number(packs.FILES, group, index))
         self._granted = {}
 
 

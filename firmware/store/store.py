@@ -152,8 +152,8 @@ class Store:
             self.segments.appended(segment)
 
     def _release(self, change, unsettled: bool) -> None:
-        for key in change.references:
-            self.holds.drop(key)
+        for item in change.references:
+            self.holds.drop(item)
         if unsettled:
             self._settle([pack[3] for pack in change.packs])
 
