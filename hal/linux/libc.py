@@ -33,6 +33,7 @@ libc = Library(
         "clock_settime": ("i", "ip"),
         "setsockopt": ("i", "iiipI"),
         "socket": ("i", "iii"),
+        "recv": ("l", "ipLi"),
         "shutdown": ("i", "ii"),
         "getsockname": ("i", "ipp"),
         "mount": ("i", "sssLp"),
