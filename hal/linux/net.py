@@ -140,10 +140,11 @@ class _Waiter:
 
 
 class TcpConnection(Connection):
-    def __init__(self, stream, fd: int, peer: str):
+    def __init__(self, stream, accepted, peer: str):
         self.peer = peer
         self._stream = stream
-        self._waiter = _Waiter(fd, peer)
+        self._socket = accepted
+        self._waiter = _Waiter(accepted.fileno(), peer)
         self._turn = now_ms()
 
     async def handshake(self, timeout_ms: int) -> None:
@@ -194,11 +195,15 @@ class TcpConnection(Connection):
             rest = rest[await self._move(_send, rest[:_PIECE_BYTES], writable, deadline) :]
 
     async def close(self) -> None:
-        if await self._waiter.close():
-            try:
-                self._stream.close()
-            except OSError:
-                pass  # the peer was faster
+        if not await self._waiter.close():
+            return
+        try:
+            self._stream.close()
+        except OSError:
+            pass  # the peer was faster
+        # After a TLS error MicroPython's stream leaves the descriptor open. Otherwise this is a second close of a number
+        # that nobody can have taken in between.
+        self._socket.close()
 
 
 class TlsConnection(TcpConnection):
@@ -277,10 +282,10 @@ class TcpListener(Listener):
         accepted.setblocking(False)
         for level, option, value in _OPTIONS:
             accepted.setsockopt(level, option, value)
-        return self._wrap(accepted, accepted.fileno(), peer)
+        return self._wrap(accepted, peer)
 
-    def _wrap(self, accepted, fd: int, peer: str) -> Connection:
-        return TcpConnection(accepted, fd, peer)
+    def _wrap(self, accepted, peer: str) -> Connection:
+        return TcpConnection(accepted, accepted, peer)
 
     async def close(self) -> None:
         if await self._waiter.close():
@@ -294,6 +299,7 @@ class TlsListener(TcpListener):
         self._context = _tls_context(certificate, key)
         super().__init__(host, port)
 
-    def _wrap(self, accepted, fd: int, peer: str) -> Connection:
+    def _wrap(self, accepted, peer: str) -> Connection:
         stream = self._context.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False)
-        return TlsConnection(stream, fd, peer)
+        # CPython moves the descriptor into the new object, MicroPython leaves it in the old one.
+        return TlsConnection(stream, accepted if MICROPYTHON else stream, peer)

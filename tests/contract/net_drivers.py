@@ -1,10 +1,10 @@
 """Listeners of hal.linux.net with a client for each; the client is the same connection class over a connecting socket."""
 
 import socket
-import sys
 
 from hal.linux.identity import make_identity
 from hal.linux.net import TcpConnection, TcpListener, TlsListener
+from hal.loop import MICROPYTHON
 
 _IDENTITY = []  # made once: (certificate, key)
 
@@ -17,7 +17,7 @@ def _connected(address) -> object:
 
 
 def _tls_client(raw):
-    if sys.implementation.name == "micropython":
+    if MICROPYTHON:
         import tls
 
         context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
@@ -37,7 +37,7 @@ async def tcp(case) -> None:
 
     async def connect(address):
         raw = _connected(address)
-        return TcpConnection(raw, raw.fileno(), "server")
+        return TcpConnection(raw, raw, "server")
 
     await case(listen, connect)
 
@@ -51,7 +51,7 @@ async def tls(case) -> None:
 
     async def connect(address):
         raw = _connected(address)
-        fd = raw.fileno()
-        return TcpConnection(_tls_client(raw), fd, "server")
+        stream = _tls_client(raw)
+        return TcpConnection(stream, raw if MICROPYTHON else stream, "server")
 
     await case(listen, connect)
