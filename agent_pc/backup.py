@@ -5,7 +5,6 @@ Threads, each handing on through a bounded queue: the scan (the caller's thread)
 everything that it refers to is.
 """
 
-import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -287,8 +286,3 @@ def _again(session, reconnect, attempts: int, deadline: float):
                 raise
             time.sleep(wait_s)
             wait_s = min(2 * wait_s, _CUT_WAIT_S)
-
-
-def text_of(path: bytes) -> str:
-    """A path for people, whatever its bytes."""
-    return os.fsdecode(path).encode("utf-8", "backslashreplace").decode()

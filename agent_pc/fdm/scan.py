@@ -73,8 +73,10 @@ class Scan:
             self._device = status.st_dev
             self._tree(made)
             return made
-        self._digests(made)
-        for name in sorted({below[len(at)] for below in paths}):
+        old = self._digests(made)
+        names = sorted({below[len(at)] for below in paths})
+        made.same = made.same and names == sorted(old)
+        for name in names:
             self._step(made, (*at, name), [below for below in paths if below[len(at)] == name], bases)
         self._sink(made)
         return made

@@ -1,0 +1,252 @@
+"""The `bobbin` command: one row of COMMANDS for each verb; every error ends as one line on stderr and an exit status.
+
+With --json a command prints exactly one JSON document on stdout, also after an error: {"error": {"name", "status", "text"}}.
+"""
+
+import argparse
+import json
+import os
+import sqlite3
+import sys
+import traceback
+
+from agent_pc import VERSION, console, listing
+from agent_pc import backup as backups
+from agent_pc import state as states
+from agent_pc.cache import Cache
+from agent_pc.exits import STATUS, AgentError, epilog, status_of_refusal
+from agent_pc.pair import pair
+from agent_pc.progress import Progress
+from agent_pc.restore import job
+from agent_pc.session import SOURCES, Session
+from firmware.formats.refusal import Refusal
+
+# Outcome of a command: (exit status, JSON document, lines for people)
+
+
+def _pair(arguments) -> tuple:
+    host, port = states.parse_address(arguments.host)
+    made = pair(arguments.code, host, port, arguments.state)
+    document = {"client": made.name, "uuid": made.client.hex(), "appliance": made.appliance.hex(), "host": host, "port": port}
+    return 0, document, [f"paired as {made.name} with the appliance at {host}:{port}"]
+
+
+def _backup(arguments) -> tuple:
+    held = states.load(arguments.state)
+    cache = Cache(held.cache_path)
+    progress = Progress(arguments.progress, "backup")
+    options = backups.Options(arguments.label, arguments.one_file_system, arguments.wait)
+    sessions: list = []
+
+    def connect() -> Session:
+        sessions.append(Session.open(held))
+        return sessions[-1]
+
+    try:
+        backups.normal_sources(arguments.directory)  # before anything else: the source may not exist
+        result = backups.backup(connect(), arguments.directory, cache, options, progress, connect)
+    finally:
+        progress.close()
+        for session in sessions:
+            session.close()
+        cache.close()
+    problems = [(listing.path_text(path), text) for path, text in result.problems]
+    counts = result.counts
+    lines = [
+        f"view {result.view}: {counts.files} files, {counts.bytes} bytes; {counts.new} new, {counts.modified} modified, "
+        f"{counts.redundant} redundant, {counts.unchanged} unchanged, {counts.deleted} deleted; {result.bytes_sent} bytes sent"
+    ]
+    document = {**result.as_dict(), "failed": [{"path": path, "text": text} for path, text in problems]}
+    _complain(problems)
+    return STATUS["PARTIAL"] if problems else 0, document, lines
+
+
+def _views(arguments) -> tuple:
+    held = states.load(arguments.state)
+    with Session.open(held) as session:
+        found = listing.views(session, arguments.source, _labels(held))
+    lines = [f"tape {found['tape']}"] if found["tape"] else []
+    lines += [
+        f"{row['view']:>5}  {row['time']}  {row['files']:>9} files  {row['bytes']:>15} bytes  {row['label']}".rstrip() for row in found["views"]
+    ]
+    return 0, found, lines or ["no views yet"]
+
+
+def _labels(held) -> dict:
+    cache = Cache(held.cache_path)
+    try:
+        return cache.labels()
+    finally:
+        cache.close()
+
+
+def _ls(arguments) -> tuple:
+    with Session.open(states.load(arguments.state)) as session:
+        found = listing.ls(session, arguments.view, listing.absolute(arguments.path), arguments.source)
+    return 0, found, [listing.line(row) for row in found["entries"]]
+
+
+def _restore(arguments) -> tuple:
+    progress = Progress(arguments.progress, "restore")
+    options = job.Options(arguments.overwrite, arguments.source)
+    paths = [listing.absolute(path) for path in arguments.path]
+    with Session.open(states.load(arguments.state)) as session:
+        try:
+            result = job.restore(session, paths, arguments.view, os.fsencode(arguments.to), options, progress)
+        finally:
+            progress.close()
+    problems = [(listing.path_text(path), text) for path, text in result.problems]
+    _complain(problems)
+    document = {**result.as_dict(), "failed": [{"path": path, "text": text} for path, text in problems]}
+    lines = [
+        f"restored {result.files} files, {result.bytes} bytes, {result.directories} directories to {arguments.to}"
+        + (f"; {len(problems)} problems, {result.lost} lost" if problems else "")
+    ]
+    status = STATUS["LOST"] if result.lost else STATUS["PARTIAL"] if problems else 0
+    return status, document, lines
+
+
+def _status(arguments) -> tuple:
+    held = states.load(arguments.state)
+    with Session.open(held) as session:
+        appliance = session.status()
+        document = {"host": held.host, "port": held.port, "client": session.name, "software": session.welcome.software, "appliance": appliance}
+    lines = [f"client {document['client']} of the appliance at {held.host}:{held.port} ({document['software']})"]
+    return 0, document, lines + [f"{key}: {value}" for key, value in appliance.items()]
+
+
+def _console(arguments) -> tuple:
+    console.run(arguments.port, arguments.telnet, arguments.baud)
+    return 0, {}, []
+
+
+def _complain(problems: list) -> None:
+    for path, text in problems:
+        print(f"bobbin: {path}: {text}", file=sys.stderr)
+
+
+_SOURCE = ("--source", {"choices": tuple(SOURCES), "default": "disk", "help": "the appliance's disk, or the tape mounted in it"})
+_VIEW = ("--view", {"type": int, "metavar": "N", "help": "view number (default: the last)"})
+_PROGRESS = ("--progress", {"choices": ("auto", "always", "never"), "default": "auto", "help": "progress bar on stderr (auto: on a terminal)"})
+
+# name, handler, help, arguments
+COMMANDS = (
+    (
+        "pair",
+        _pair,
+        "pair this PC with an appliance; JSON: client, uuid, appliance, host, port",
+        (
+            ("code", {"metavar": "CODE", "help": "16 characters from the appliance's console (client pair NAME)"}),
+            ("--host", {"required": True, "metavar": "ADDR[:PORT]", "help": "the appliance"}),
+        ),
+    ),
+    (
+        "backup",
+        _backup,
+        "back up directories as one view; JSON: view, counts of files, bytes_sent, stored_bytes, failed [{path, text}]",
+        (
+            ("directory", {"nargs": "+", "metavar": "DIR"}),
+            ("--label", {"default": "", "metavar": "TEXT", "help": "kept on this PC, shown by views"}),
+            ("--one-file-system", {"action": "store_true", "help": "do not enter other mounted filesystems"}),
+            ("--wait", {"type": float, "default": 300, "metavar": "S", "help": "seconds to wait for a slot or for the appliance to return"}),
+            _PROGRESS,
+        ),
+    ),
+    ("views", _views, "list views; JSON: tape, views [{view, time, time_ns, files, bytes, stored_bytes, label}]", (_SOURCE,)),
+    (
+        "ls",
+        _ls,
+        "list a directory of a view; JSON: view, path, entries [{name, type, mode, uid, gid, size, mtime_ns ...}]",
+        (("path", {"nargs": "?", "default": "/", "metavar": "PATH"}), _VIEW, _SOURCE),
+    ),
+    (
+        "restore",
+        _restore,
+        "restore paths below a directory, each with its full path; JSON: files, directories, bytes, lost, failed [{path, text}]",
+        (
+            ("path", {"nargs": "*", "metavar": "PATH", "help": "default: everything in the view"}),
+            _VIEW,
+            ("--to", {"required": True, "metavar": "DIR", "help": "PATH /a/b comes back as DIR/a/b; --to / puts it in its place"}),
+            ("--overwrite", {"action": "store_true", "help": "replace files that exist (default: refuse them)"}),
+            _SOURCE,
+            _PROGRESS,
+        ),
+    ),
+    ("status", _status, "what the appliance says of itself and of this client; JSON: host, port, client, software, appliance", ()),
+    (
+        "console",
+        _console,
+        "the appliance's console on this terminal; Ctrl-] leaves",
+        (
+            ("--port", {"required": True, "metavar": "PORT", "help": "/dev/ttyUSB0, socket://HOST:PORT, telnet://HOST:PORT"}),
+            ("--telnet", {"action": "store_true", "help": "PORT is HOST:PORT of the telnet console"}),
+            ("--baud", {"type": int, "default": 115200}),
+        ),
+    ),
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors as one line."""
+
+    def error(self, message: str):
+        self.exit(STATUS["USAGE"], f"bobbin: {message}; see {self.prog} --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="bobbin", description="Backs this PC up to a Bobbin appliance.", epilog=epilog(), formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--version", action="version", version=f"bobbin {VERSION}")
+    verbs = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    for name, handler, text, arguments in COMMANDS:
+        verb = verbs.add_parser(name, help=text, description=text, epilog=epilog(), formatter_class=argparse.RawDescriptionHelpFormatter)
+        verb.add_argument("--state", default=states.default_directory(), metavar="DIR", help="state directory (default: %(default)s)")
+        verb.add_argument("--json", action="store_true", help="print one JSON document")
+        verb.add_argument("--debug", action="store_true", help="show where an internal error came from")
+        for flag, options in arguments:
+            verb.add_argument(flag, **options)
+        verb.set_defaults(handler=handler)
+    return parser
+
+
+def _run(arguments) -> tuple:
+    """(exit status, document, lines, error line or None)."""
+    try:
+        return *arguments.handler(arguments), None
+    except AgentError as error:
+        name, status, text = error.name, error.status, str(error)
+    except Refusal as refusal:
+        name, status, text = refusal.name, status_of_refusal(refusal.code), f"the appliance refused: {refusal.text}"
+    except KeyboardInterrupt:
+        done = {"backup": "nothing was committed; the next backup goes on from here", "restore": "files restored so far are complete"}
+        name, status, text = "INTERRUPTED", STATUS["INTERRUPTED"], "stopped; " + done.get(arguments.command, "nothing was changed")
+    except (OSError, sqlite3.Error) as error:
+        name, status, text = "STATE", STATUS["STATE"], f"{arguments.command}: {error}"
+        if arguments.debug:
+            traceback.print_exc()
+    except Exception as error:
+        name, status, text = "INTERNAL", STATUS["INTERNAL"], f"{arguments.command}: internal error: {error!r}; --debug shows where"
+        if arguments.debug:
+            traceback.print_exc()
+    return status, {"error": {"name": name, "status": status, "text": text}}, [], text
+
+
+def main(argv: list | None = None) -> int:
+    """Exit status of the command line `argv`."""
+    arguments = _parser().parse_args(argv)
+    status, document, lines, error = _run(arguments)
+    try:
+        if arguments.json:
+            print(json.dumps(document))
+        else:
+            for line in lines:
+                print(line)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has seen enough
+    if error is not None:
+        print(f"bobbin: {listing.safe(error)}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,194 @@
+"""A restore from end to end. `bobbin restore`; tests call `restore` with a Session.
+
+Every path comes back below the target with its full path: /home/a/x restored to DIR is DIR/home/a/x.
+"""
+
+import os
+import sys
+from collections import deque
+
+from agent_pc.dtm.line import Line, Stopped
+from agent_pc.exits import AgentError
+from agent_pc.fdm import nodes
+from agent_pc.fdm.base import root
+from agent_pc.progress import Quiet
+from agent_pc.restore import metadata, walk
+from agent_pc.restore.files import Files
+from agent_pc.restore.paths import Target
+from agent_pc.restore.special import Special
+from firmware.formats import dtf, pack
+
+_SWITCH_S = 0.0005
+
+
+class Options:
+    """`overwrite`: replace files that exist (else they are refused); `source`: "disk" or "tape"."""
+
+    def __init__(self, overwrite: bool = False, source: str = "disk"):
+        self.overwrite = overwrite
+        self.source = source
+
+
+class Result:
+    """`problems` [(path, text)]; `lost` of them are files that the appliance could not give."""
+
+    FIELDS = ("files", "directories", "others", "links", "bytes", "lost")
+
+    def __init__(self):
+        for field in self.FIELDS:
+            setattr(self, field, 0)
+        self.problems: list = []
+
+    def as_dict(self) -> dict:
+        return {**{field: getattr(self, field) for field in self.FIELDS}, "problems": len(self.problems)}
+
+
+class Restore:
+    def __init__(self, session, tree, target: Target, options: Options, progress, result: Result):
+        self._tree = tree
+        self._target = target
+        self._options = options
+        self._result = result
+        self._line = Line()
+        self._files = Files(session, options.source, target, self._line, options.overwrite, self._report, self._finished, progress)
+        self._special = Special(target, options.overwrite)
+        self._directories: list = []  # (path, entry), their metadata comes last
+        self._made: set = set()
+        self._failed: set = set()
+        self._first: dict = {}  # (device, inode) -> path of the name that is restored by contents
+        self._links: deque = deque()
+
+    def run(self, top, wanted: list) -> None:
+        """`wanted`: [(path, Entry)] to restore with everything below."""
+        try:
+            for path, entry in wanted:
+                for above, directory in walk.on_the_way(self._tree, top, path):
+                    self._one(above, directory)
+                if path:
+                    self._one(path, entry)
+                if entry.type == dtf.DIRECTORY:
+                    for below, row in walk.below(self._tree, path, entry, lambda at, text: self._report(at, text, True)):
+                        self._one(below, row)
+            self._files.finish()
+            self._link_all()
+            self._finish_directories()
+        except Stopped:
+            raise self._line.error or AgentError("INTERNAL", "restore: stopped without a reason") from None
+        finally:
+            self._line.stop()
+
+    def _one(self, path: tuple, entry) -> None:
+        if path[:-1] in self._failed:
+            self._failed.add(path)  # it was reported for the directory
+            return
+        try:
+            if entry.type == dtf.DIRECTORY:
+                self._directory(path, entry)
+            elif entry.type != dtf.REGULAR:
+                self._report_all(path, self._special.make(path, entry))
+                self._result.others += 1
+            elif entry.flags & dtf.HARD_LINK and self._first.setdefault((entry.device, entry.inode), path) != path:
+                self._links.append((path, entry))
+            elif self._special.free(path):
+                self._regular(path, entry)
+        except OSError as error:
+            if entry.type == dtf.DIRECTORY:
+                self._failed.add(path)
+            self._report(path, f"cannot be restored: {error.strerror}", False)
+
+    def _directory(self, path: tuple, entry) -> None:
+        if path not in self._made:
+            self._target.make(path)
+            self._made.add(path)
+            self._directories.append((path, entry))
+            self._result.directories += 1
+
+    def _regular(self, path: tuple, entry) -> None:
+        if entry.ref[0] == dtf.FILE:
+            self._files.add(path, entry)
+        elif entry.size:
+            self._report(path, "has no contents in this view", True)
+        else:
+            self._report_all(path, self._special.empty(path, entry))
+            self._result.files += 1
+
+    def _link_all(self) -> None:
+        """Further names of files, now that the first is there."""
+        for path, entry in self._links:
+            first = self._first[entry.device, entry.inode]
+            try:
+                self._special.link(path, first)
+                self._result.links += 1
+                self._result.files += 1
+            except OSError as error:
+                self._report(path, f"cannot be linked to {text(first)}: {error.strerror}", False)
+
+    def _finish_directories(self) -> None:
+        """Deepest first: what is written into a directory changes its time."""
+        for path, entry in reversed(self._directories):
+            try:
+                self._report_all(path, metadata.apply(self._target.handle(path), entry))
+            except OSError as error:
+                self._report(path, f"metadata: {error.strerror}", False)
+
+    def _finished(self, writer) -> None:
+        self._result.files += 1
+        self._result.bytes += writer.entry.size
+
+    def _report_all(self, path: tuple, texts: list) -> None:
+        for line in texts:
+            self._report(path, line, False)
+
+    def _report(self, path: tuple, line: str, lost: bool) -> None:
+        self._result.problems.append((b"/" + b"/".join(path), line))
+        self._result.lost += lost
+
+
+def text(path: tuple) -> str:
+    return os.fsdecode(b"/" + b"/".join(path)).encode("utf-8", "backslashreplace").decode()
+
+
+def choose(views: list, number: int | None):
+    """The wire.VIEW of that number, or the last. Raises AgentError(NOT_FOUND)."""
+    if not views:
+        raise AgentError("NOT_FOUND", "no view yet: nothing was backed up from this client")
+    if number is None:
+        return views[-1]
+    for view in views:
+        if view.view == number:
+            return view
+    raise AgentError("NOT_FOUND", f"view {number}: no such view of this client; `bobbin views` lists them")
+
+
+def lookup(tree, top, path: bytes) -> tuple:
+    """(names, Entry) of an absolute path in a view, as given or with links resolved. Raises AgentError(NOT_FOUND)."""
+    absolute = os.path.abspath(path)
+    for tried in (absolute, os.path.realpath(absolute)):
+        names = walk.components(tried)
+        entry = walk.find(tree, top, names)
+        if entry is not None:
+            return names, entry
+    raise AgentError("NOT_FOUND", f"{os.fsdecode(path)}: not in this view; `bobbin ls` shows what is")
+
+
+def restore(session, paths: list, number: int | None, to: bytes, options: Options | None = None, progress=None) -> Result:
+    """Bring `paths` (bytes; none: everything) of a view below the directory `to`. Raises AgentError NOT_FOUND, UNREACHABLE, STATE."""
+    options = options or Options()
+    _, views = session.views(options.source)
+    view = choose(views, number)
+    top = root(view)
+    tree = nodes.Tree(lambda refs: session.items(pack.NODES, refs, options.source))
+    wanted = [lookup(tree, top, path) for path in paths] or [((), top)]
+    try:
+        target = Target(to)
+    except OSError as error:
+        raise AgentError("USAGE", f"{os.fsdecode(to)}: cannot restore there: {error.strerror}") from None
+    result = Result()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_S)
+    try:
+        Restore(session, tree, target, options, progress or Quiet(), result).run(top, wanted)
+    finally:
+        sys.setswitchinterval(interval)
+        target.close()
+    return result

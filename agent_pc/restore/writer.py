@@ -1,0 +1,143 @@
+"""Writes one restored file: into a temporary name, holes left open, checked against its signature, renamed. Used by agent_pc/restore/files.py."""
+
+import hashlib
+import os
+import secrets
+import struct
+
+from agent_pc.bdm import contents
+from agent_pc.exits import AgentError
+from agent_pc.restore import metadata
+from firmware.formats import fileobject
+
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_HOLE = struct.Struct("<24xQ")
+_TEMPORARY = b".bobbin-"
+
+
+class Wrong(Exception):
+    """The file cannot be restored; the text says why."""
+
+
+class Writer:
+    """One file. `file` (file.FILE) says what is to come; `chunks` counts what is still missing."""
+
+    def __init__(self, target, path: tuple, entry, file):
+        self._target = target
+        self.path = path
+        self.entry = entry
+        self._file = file
+        self._plan = _plan(file.runs)
+        self.chunks = sum([count for kind, count in self._plan if kind == "data"])
+        self._left = 0  # chunks until the next hole
+        self._signer = hashlib.blake2b(digest_size=32)
+        self._extents: list = []
+        self._at = 0
+        self._handle: int | None = None
+        self._temporary = _TEMPORARY + secrets.token_hex(8).encode()
+        self.failed = ""
+        self.lost = False  # because the appliance could not give it
+
+    def open(self) -> None:
+        """Raises OSError."""
+        self._handle = os.open(self._temporary, _FLAGS, 0o600, dir_fd=self._target.handle(self.path[:-1]))
+
+    def write(self, raw: memoryview, lengths: list, hashes: list) -> None:
+        """The next chunks, checked already: `raw` holds them one after the other. Raises OSError, Wrong."""
+        done, at = 0, 0
+        while done < len(lengths):
+            if not self._left:
+                self._advance()
+            count = min(self._left, len(lengths) - done)
+            size = sum(lengths[done : done + count])
+            if self._at + size > self._file.size:
+                raise Wrong(f"has more than the {self._file.size} bytes that its file object says")
+            self._put(raw[at : at + size])
+            self._signer.update(b"".join(hashes[done : done + count]))
+            self._left -= count
+            self.chunks -= count
+            done, at = done + count, at + size
+
+    def _put(self, data: memoryview) -> None:
+        if not data:
+            return
+        if self._extents and sum(self._extents[-1]) == self._at:
+            self._extents[-1][1] += len(data)
+        else:
+            self._extents.append([self._at, len(data)])
+        while data:
+            count = os.pwrite(self._handle, data, self._at)
+            self._at += count
+            data = data[count:]
+
+    def _advance(self) -> None:
+        """Over holes to the next data."""
+        while self._plan:
+            kind, count = self._plan.pop(0)
+            if kind == "data":
+                self._left = count
+                return
+            self._signer.update(_HOLE.pack(count))
+            self._at += count
+        raise Wrong("has more chunks than its file object says")
+
+    def finish(self, replace: bool) -> list:
+        """All chunks are here: check, apply metadata, take the name. Returns texts of small failures. Raises OSError, Wrong."""
+        if self._plan:
+            try:
+                self._advance()
+            except Wrong:
+                pass  # only holes were left
+        if self._at != self._file.size or self._left or self._plan:
+            raise Wrong(f"expected {self._file.size} bytes, got {self._at}")
+        os.ftruncate(self._handle, self._at)
+        if self._signature() != self._file.signature:
+            raise Wrong("its contents are not those that were backed up: the signature differs")
+        problems = metadata.apply(self._handle, self.entry)
+        place(self._target, self.path, self._temporary, replace)
+        os.close(self._handle)
+        self._handle = None
+        return problems
+
+    def _signature(self) -> bytes | None:
+        if not self._file.flags & fileobject.IRREGULAR:
+            return self._signer.digest()
+        return contents.signature(self._handle, [tuple(row) for row in self._extents], self._at, self._file.chunk_bytes)
+
+    def abandon(self) -> None:
+        """Nothing of it stays."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+            try:
+                os.unlink(self._temporary, dir_fd=self._target.handle(self.path[:-1]))
+            except OSError:
+                pass
+
+
+def place(target, path: tuple, temporary: bytes, replace: bool) -> None:
+    """Give a finished temporary its name; without `replace` never over something. Raises OSError."""
+    directory = target.handle(path[:-1])
+    if replace:
+        os.rename(temporary, path[-1], src_dir_fd=directory, dst_dir_fd=directory)
+        return
+    try:
+        os.link(temporary, path[-1], src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+    except PermissionError:  # a filesystem without hard links; the caller saw that the name is free
+        os.rename(temporary, path[-1], src_dir_fd=directory, dst_dir_fd=directory)
+        return
+    os.unlink(temporary, dir_fd=directory)
+
+
+def _plan(runs: list) -> list:
+    """[("data", chunks) or ("hole", bytes)], like ones joined. Raises AgentError(PROTOCOL) for nonsense."""
+    out: list = []
+    for run in runs:
+        kind, count = ("hole", fileobject.hole_bytes(run)) if run[0] == fileobject.HOLE_GROUP else ("data", run[2])
+        if not count:
+            raise AgentError("PROTOCOL", "file object: an empty run")
+        if out and out[-1][0] == kind:
+            out[-1] = (kind, out[-1][1] + count)
+        else:
+            out.append((kind, count))
+    return out
