@@ -33,6 +33,7 @@ ALIGN = 4096
 BLOCK_BYTES = 1 << 18  # unless the drive takes less
 BLOCK_BYTES_MIN = 512
 BLOCK_BYTES_MAX = 1 << 20
+PARITY_BYTES_MAX = 96 << 20  # m * depth blocks: what correction keeps in memory
 LABEL_BYTES = 4096
 ANSI_BYTES = 80
 LABEL_COPIES = 2
@@ -182,7 +183,7 @@ INDEX = Record(
     "catalog dump lies in the stream, and its second copy (0: none); its entries. The rest as IMAGE. label: a copy of LABEL. superblock: that of the disk.",
 )
 
-INDEX_BYTES_MAX = 1 << 26
+INDEX_BYTES_MAX = 1 << 23
 
 END = Record(
     "tape.END",
@@ -259,5 +260,7 @@ def check_label(label) -> None:
         raise FormatError("tape.LABEL.code: expected %d, got %d" % (CAUCHY_11D, label.code))
     if not BLOCK_BYTES_MIN <= label.block_bytes <= BLOCK_BYTES_MAX:
         raise FormatError("tape.LABEL.block_bytes: expected %d to %d, got %d" % (BLOCK_BYTES_MIN, BLOCK_BYTES_MAX, label.block_bytes))
-    if label.k < 1 or label.m < 1 or label.k + label.m > 255 or not 1 <= label.depth <= 1024:
-        raise FormatError("tape.LABEL: expected k, m, depth from 1 with k + m <= 255, got %d, %d, %d" % (label.k, label.m, label.depth))
+    code = (label.k, label.m, label.depth)
+    if min(code) < 1 or label.k + label.m > 255 or label.m * label.depth * label.block_bytes > PARITY_BYTES_MAX:
+        raise FormatError("tape.LABEL: expected k, m, depth from 1, k + m <= 255, at most %d MiB of parity, got %d, %d, %d"
+                          % ((PARITY_BYTES_MAX >> 20,) + code))  # fmt: skip

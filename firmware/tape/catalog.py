@@ -146,10 +146,17 @@ def entries(body, tables: list):
             raise CorruptData("catalog on tape: an entry of table %d with %d bytes does not fit" % (table, end - at))
         key = bytes(body[at + size : middle])
         if table == NEW_TABLE:
-            tables.append(key.decode())
+            tables.append(_name(key))
         else:
             yield tables[table], key, bytes(body[middle:end])
         at = end
+
+
+def _name(key: bytes) -> str:
+    try:
+        return key.decode()
+    except UnicodeError:
+        raise CorruptData("catalog on tape: a table whose name is not text")
 
 
 async def load_catalog(frames, kv, known: tuple, progress=None) -> int:

@@ -14,6 +14,7 @@ from firmware.tape.geometry import Geometry
 from firmware.tape.index import index_file_blocks, parse_index
 from firmware.tape.label import BLANK, OURS, Found, identify, parse_label, persist, read_block, small_payload
 from firmware.tape.reader import CodedReader
+from firmware.tape.seek import IndexSearch
 from firmware.tape.writer import IMAGE_KINDS, INDEX_KINDS
 from hal.errors import BlankCheck, CorruptData, FileMark, HalError, MediumError, NotReady, UnitAttention
 
@@ -93,6 +94,8 @@ async def _open_image(tape, processor) -> TapeImage:
 
 
 def _unfinished(found) -> NotReady:
+    if found.kind != OURS:
+        return NotReady("the drive holds %s: no image of this appliance" % found.text)
     return NotReady("%s is unfinished: its copy was cut before the end; write it again with `tape backup`" % found.text)
 
 
@@ -104,8 +107,10 @@ async def _find_index(tape, processor, found: Found) -> tuple:
             await tape.rewind()
         await tape.space_filemarks(2)
         start = await tape.position()
-    except (BlankCheck, MediumError):
-        raise _unfinished(found) if found.kind == OURS else NotReady("the drive holds %s: no image of this appliance" % found.text)
+    except BlankCheck:
+        raise _unfinished(found)
+    except MediumError:
+        start = await _search_index(tape, processor, found)
     for _ in range(INDEX_GEOMETRY.m + 1):
         view = await read_block(tape, buffer)
         header = None if isinstance(view, HalError) else block.check(processor, view)
@@ -117,7 +122,19 @@ async def _find_index(tape, processor, found: Found) -> tuple:
             return start, label, header.data_blocks
         if isinstance(view, (BlankCheck, FileMark)):
             break
-    raise _unfinished(found) if found.kind == OURS else NotReady("the drive holds %s: no image of this appliance" % found.text)
+    raise _unfinished(found)
+
+
+async def _search_index(tape, processor, found: Found) -> int:
+    """Where damage keeps the drive from counting filemarks."""
+    start = await IndexSearch(tape, processor, found.label).run() if found.label else None
+    if start is None:
+        raise _unfinished(found)
+    try:
+        await tape.locate(start)
+    except (BlankCheck, MediumError):
+        raise _unfinished(found)
+    return start
 
 
 class _Stub:
@@ -161,13 +178,20 @@ async def _read_end(blocks, processor, address: int):
         view = await read_block(blocks.tape, buffer)
         found = None if isinstance(view, HalError) else small_payload(processor, view, form.END_BLOCK)
         if found and found[0].image == blocks.label.image:
-            return form.END.unpack(found[1])
+            return _parse_end(found[1], blocks.label)
         damaged = damaged or isinstance(view, MediumError) or (not isinstance(view, HalError) and block.check(processor, view) is None)
         if isinstance(view, (BlankCheck, FileMark)):
             break
     if damaged:
         return None
     raise NotReady("tape %s is unfinished: it has no end record; write it again with `tape backup`" % blocks.label.name)
+
+
+def _parse_end(raw, label):
+    try:
+        return form.END.unpack(raw)
+    except FormatError as error:
+        raise CorruptData("tape %s: %s" % (label.name, error))
 
 
 async def _behind_filemark(blocks, address: int) -> None:

@@ -6,6 +6,7 @@ from firmware.formats import tape as form
 from firmware.formats.record import FormatError
 from firmware.tape import block
 from firmware.tape.geometry import INDEX as GEOMETRY
+from firmware.tape.geometry import Geometry
 from hal.errors import CorruptData
 
 
@@ -65,6 +66,8 @@ def parse_index(raw, label):
     room = block.payload_bytes(label.block_bytes)
     _expect(label, "version", index.version == form.VERSION)
     _expect(label, "data_blocks", index.data_blocks == (index.stream_bytes + room - 1) // room)
+    geometry = Geometry(label.k, label.m, label.depth)
+    _expect(label, "image_blocks", index.image_blocks == geometry.file_blocks(index.data_blocks))
     rows_end = end + index.segments * form.SEGMENT.size
     _expect(label, "segments", rows_end <= len(raw))
     _expect(label, "catalog", index.catalog_offset + index.catalog_bytes <= index.stream_bytes)

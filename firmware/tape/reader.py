@@ -7,6 +7,7 @@ from hal.errors import MediumError
 from hal.native import Mapping
 
 _RESYNC_TRIES = 3
+_SHIFTS = 4
 _CACHE_BYTES = 8 << 20
 _CACHE_BLOCKS_MIN = 4
 
@@ -28,7 +29,8 @@ class CodedReader:
         self._start = start
         self._block_bytes = blocks.label.block_bytes
         self._image = blocks.label.image
-        self._shift = 0  # of addresses: a drive may have written a block twice, or dropped one
+        # What addresses are off by, the last found first: a drive may have written a block twice, or dropped one.
+        self._shifts = [0]
         room = min(data_blocks, max(_CACHE_BLOCKS_MIN, _CACHE_BYTES // self._block_bytes))
         self._memory = Mapping(max(1, room) * self._block_bytes)
         self._cache = [[None, buffer] for buffer in self._memory.blocks(self._block_bytes)]  # [number, buffer], last used at the end
@@ -65,21 +67,34 @@ class CodedReader:
 
     async def fetch(self, group: int, position: int, buffer) -> bool:
         """Read one block, data or parity, into `buffer`; True if it is sound and the one that was meant."""
+        for shift in list(self._shifts):
+            if await self._fetch(group, position, shift, buffer):
+                return True
+        return False
+
+    async def _fetch(self, group: int, position: int, shift: int, buffer) -> bool:
         sequence = group * self.geometry.group_blocks + position
-        address = max(self._start, self._start + sequence + self._shift)
+        address = max(self._start, self._start + sequence + shift)
         for _ in range(_RESYNC_TRIES):
             length = await self._blocks.read(address, buffer)
             header = block.check(self._processor, buffer) if length == self._block_bytes else None
             if header is None or header.image != self._image or header.kind not in self._kinds:
                 return False
             if header.sequence == sequence:
-                self._shift = address - self._start - sequence
+                self._remember(address - self._start - sequence)
                 return header.group == group and header.position == position and self._kind_fits(header)
             # A sound block of this file in the wrong place: blocks were written twice or dropped before it.
             address += sequence - header.sequence
             if address < self._start:
                 return False
         return False
+
+    def _remember(self, shift: int) -> None:
+        """Try this shift first from now on."""
+        if shift not in self._shifts:
+            self._hopeless = {}
+        if self._shifts[0] != shift:
+            self._shifts = [shift] + [other for other in self._shifts if other != shift][: _SHIFTS - 1]
 
     def _kind_fits(self, header) -> bool:
         is_parity = header.position >= self.group_data(header.group)
@@ -90,8 +105,12 @@ class CodedReader:
         if self._repairer is None:
             self._repairer = Repairer(self._processor, self.geometry, self._block_bytes, self.fetch)
         self._mended = (None, {})
+        known = list(self._shifts)
         outcome = await self._repairer.run(group, self.group_data(group))
         self.repairs += 1
+        if outcome.lost and [shift for shift in self._shifts if shift not in known]:
+            # Blocks before the place where the shift showed were looked for in the wrong places.
+            outcome = await self._repairer.run(group, self.group_data(group))
         self.corrected += len(outcome.areas)
         self.lost += len(outcome.lost)
         self._mended = (group, outcome.areas)
