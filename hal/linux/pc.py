@@ -2,11 +2,12 @@
 
 from hal.errors import HalError, NotReady
 from hal.linux import block, gpt, lan, system, volume
+from hal.linux.machine import LinuxMachine
 from hal.linux.modules import ModuleTable
 from hal.loop import now_ms, sleep_ms
-from hal.machine import NONE, OURS, Machine, Volume
+from hal.machine import NONE, OURS, Volume
 
-_DEVICE_WAIT_MS = 15000
+_DEVICE_WAIT_MS = 8000
 _DEVICE_POLL_MS = 20
 _LINK_WAIT_MS = 10000
 _SG_CLASS = "/sys/class/scsi_generic"
@@ -14,26 +15,20 @@ _SEQUENTIAL = "1"  # SPC-4 table 138: peripheral device type of a tape drive
 _PSTORE = "/sys/fs/pstore"
 
 
-class PcMachine(Machine):
-    """`table` is the board's: see board/qemu_q35.py. `warnings` lists what did not come up at start, as text."""
+class PcMachine(LinuxMachine):
+    """`table` is the board's: see board/qemu_q35.py."""
+
+    scratch = "/tmp"
 
     def __init__(self, table: dict):
+        super().__init__()
         self.name = table["name"]
-        self.warnings = []
-        self.network = {"interface": "", "address": "", "mask": "", "gateway": "", "mac": ""}
-        self.scratch = "/tmp"
-        self.serials = []
-        self.watchdog = None
-        self.i2c = None
         self._table = table
+        self._disk_wait_ms = _DEVICE_WAIT_MS
 
     async def start(self) -> None:
-        from hal.linux.clock import SystemClock
-        from hal.linux.rwp import NativeProcessor
-
         system.mount_kernel_filesystems()
-        self.clock = SystemClock()
-        self.processor = NativeProcessor()
+        self._open_common()
         self._optional("serial line", self._open_serials)
         failed = ModuleTable().load_present(self._table["modules"], self._table["parameters"])
         self.warnings += ["module %s: %s" % pair for pair in failed]
@@ -124,9 +119,9 @@ class PcMachine(Machine):
         for name in system.names(_PSTORE):
             system.remove("%s/%s" % (_PSTORE, name))
 
-    async def _wait_disk(self, find):
-        """Disks show up some time after their drivers. Gives None when `find(devices)` stays empty."""
-        deadline = now_ms() + _DEVICE_WAIT_MS
+    async def _wait_disk(self, find, wait_ms: int):
+        """What `find(devices)` gives: disks show up some time after their drivers. None after `wait_ms`."""
+        deadline = now_ms() + wait_ms
         while True:
             found = find(block.devices())
             if found or now_ms() > deadline:
@@ -136,7 +131,7 @@ class PcMachine(Machine):
     async def open_config(self):
         from hal.linux.disk import FileDisk
 
-        flash = await self._wait_disk(block.flash_disk)
+        flash = await self._wait_disk(block.flash_disk, _DEVICE_WAIT_MS)
         if not flash:
             raise NotReady("no flash disk with a config partition was found: is this the disk that was booted from?")
         path = flash.partition_path(flash.partition(gpt.CONFIG_TYPE))
@@ -145,10 +140,15 @@ class PcMachine(Machine):
 
     async def _data_device(self):
         """The data disk, looked up anew each time: disks are hot-plugged. Raises NotReady."""
-        device = block.data_disk(block.devices(), self._table["disk_bus"])
+        device = await self._wait_disk(self._find_data_disk, self._disk_wait_ms)
+        # Waiting is for the time after power-on.
+        self._disk_wait_ms = 0
         if not device:
             raise NotReady("no data disk: connect a SATA disk")
         return device
+
+    def _find_data_disk(self, devices: list):
+        return block.data_disk(devices, self._table["disk_bus"])
 
     async def disk_identity(self) -> dict:
         from hal.linux.disk import FileDisk
@@ -193,26 +193,6 @@ class PcMachine(Machine):
             if system.read_text("%s/%s/device/type" % (_SG_CLASS, name)) == _SEQUENTIAL:
                 found.append(SgTransport("/dev/" + name))
         return found
-
-    def open_kv(self, directory: str, tables, duplicates=(), map_bytes: int = 0, read_only: bool = False):
-        from hal.linux.lmdb import Lmdb
-
-        return Lmdb(directory, tables, duplicates, map_bytes, read_only)
-
-    async def listen_tcp(self, host: str, port: int):
-        from hal.linux.net import TcpListener
-
-        return TcpListener(host, port)
-
-    async def listen_tls(self, host: str, port: int, certificate: bytes, key: bytes):
-        from hal.linux.net import TlsListener
-
-        return TlsListener(host, port, certificate, key)
-
-    def make_identity(self, common_name: str):
-        from hal.linux.identity import make_identity
-
-        return make_identity(common_name)
 
     async def power_off(self) -> None:
         system.power_off()

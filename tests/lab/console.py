@@ -18,7 +18,7 @@ class Console:
 
     def __init__(self, url: str, baud: int = 115200, echo=None):
         self._port = serial.serial_for_url(url, baudrate=baud, timeout=0.05)
-        self._echo = echo
+        self.echo = echo
         self._mark = 0
         self.seen = ""
 
@@ -35,8 +35,8 @@ class Console:
         data = self._port.read(max(1, self._port.in_waiting))
         text = data.decode("utf-8", "replace")
         self.seen += text
-        if text and self._echo:
-            self._echo(text)
+        if text and self.echo:
+            self.echo(text)
         return bool(text)
 
     def expect(self, *patterns: str, timeout_s: float = 30):

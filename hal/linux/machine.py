@@ -1,0 +1,46 @@
+"""What every board that runs Linux has in common. `hal.linux.pc` and `hal.linux.host` derive from it."""
+
+from hal.machine import Machine
+
+
+class LinuxMachine(Machine):
+    """`warnings` lists what did not come up at start, as text. Drivers are imported when used: PID 1 is in a hurry."""
+
+    def __init__(self):
+        self.warnings = []
+        self.serials = []
+        self.watchdog = None
+        self.i2c = None
+        self.network = {"interface": "", "address": "", "mask": "", "gateway": "", "mac": ""}
+
+    def _open_common(self) -> None:
+        from hal.linux.clock import SystemClock
+        from hal.linux.rwp import NativeProcessor
+
+        self.clock = SystemClock()
+        self.processor = NativeProcessor()
+
+    def open_kv(self, directory: str, tables, duplicates=(), map_bytes: int = 0, read_only: bool = False):
+        from hal.linux.lmdb import Lmdb
+
+        return Lmdb(directory, tables, duplicates, map_bytes, read_only)
+
+    async def listen_tcp(self, host: str, port: int):
+        from hal.linux.net import TcpListener
+
+        return TcpListener(host, port)
+
+    async def listen_tls(self, host: str, port: int, certificate: bytes, key: bytes):
+        from hal.linux.net import TlsListener
+
+        return TlsListener(host, port, certificate, key)
+
+    def make_identity(self, common_name: str):
+        from hal.linux.identity import make_identity
+
+        return make_identity(common_name)
+
+    def pbkdf2(self, password: bytes, salt: bytes, rounds: int) -> bytes:
+        from hal.linux.identity import pbkdf2
+
+        return pbkdf2(password, salt, rounds)
