@@ -31,27 +31,27 @@ class Packer:
 
     def chunks(self, buffer, rows: list) -> int:
         """Index of the first of the chunks `rows` [(length, weak, hash)] of `buffer` (at most half a pack's limit)."""
-        return self._add(self._filling[pack.DATA], buffer, rows)
+        return self._add(pack.DATA, buffer, rows)
 
     def file(self, body: bytes) -> tuple:
         """(group, index) of a file object. Its chunks are here already."""
-        return self.group, self._add(self._filling[pack.FILES], body, [(len(body), 0, blake(body))])
+        return self.group, self._add(pack.FILES, body, [(len(body), 0, blake(body))])
 
     def node(self, body: bytes) -> tuple:
         """(group, index) of a node. What it refers to is here already."""
-        return self.group, self._add(self._filling[pack.NODES], body, [(len(body), 0, blake(body))])
+        return self.group, self._add(pack.NODES, body, [(len(body), 0, blake(body))])
 
-    def _add(self, filling: _Filling, buffer, rows: list) -> int:
-        if filling.rows and (
-            filling.raw_bytes + len(buffer) > limits.PACK_AIM_BYTES or len(filling.rows) + len(rows) > _ITEMS
-        ):
-            self.flush(filling.kind)
+    def _add(self, kind: int, buffer, rows: list) -> int:
+        filling = self._filling[kind]
+        if filling.rows and (filling.raw_bytes + len(buffer) > limits.PACK_AIM_BYTES or len(filling.rows) + len(rows) > _ITEMS):
+            self.flush(kind)
+            filling = self._filling[kind]
         index = filling.next
         filling.rows.extend(rows)
         filling.buffers.append(buffer)
         filling.raw_bytes += len(buffer)
         if filling.raw_bytes >= limits.PACK_AIM_BYTES:
-            self.flush(filling.kind)
+            self.flush(kind)
         return index
 
     def flush(self, kind: int = pack.NODES) -> None:
