@@ -11,6 +11,7 @@ from hal.machine import BLANK, NONE, OURS, Machine, Volume
 from hal.serial import Serial
 from hal.sim.disk import SimDisk
 from hal.sim.kv import SimKv, SimKvStorage
+from hal.sim.tape import SimTapeDrive
 
 _CONFIG_BYTES = 1 << 20
 _DISK_BYTES = 256 << 20
@@ -86,8 +87,22 @@ def _pbkdf2(password: bytes, salt: bytes, rounds: int) -> bytes:
     return total.to_bytes(32, "big")
 
 
+class _Drive(SimTapeDrive):
+    """`pause_ms` before each command makes jobs last."""
+
+    pause_ms = 0
+
+    async def execute(self, command: bytes, data_out=None, data_in=None, timeout_ms: int = 30000):
+        if self.pause_ms:
+            await sleep_ms(self.pause_ms)
+        return await super().execute(command, data_out, data_in, timeout_ms)
+
+
 class SimMachine(Machine):
-    """`config_disk` and `data_disk` outlive it: give them to the next one for a restart. Attributes `off` tells how it went down."""
+    """`config_disk`, `data_disk` and `storage` outlive it: give them to the next one for a restart. `off` tells how it went down.
+
+    `cartridge` is in its tape drive; None: there is no drive. `drive` is the drive that was opened last.
+    """
 
     name = "sim"
     keeps_stdout = False
@@ -107,6 +122,8 @@ class SimMachine(Machine):
         self.serials = []
         self.network = {"interface": "", "address": "127.0.0.1", "mask": "", "gateway": "", "mac": ""}
         self.off = ""
+        self.cartridge = None
+        self.drive = None
 
     async def start(self) -> None:
         self.serials = [SimSerial()]
@@ -136,10 +153,14 @@ class SimMachine(Machine):
         pass
 
     async def tape_transports(self) -> list:
-        return []
+        if self.cartridge is None:
+            return []
+        self.drive = _Drive(self.cartridge)
+        return [self.drive]
 
     def open_kv(self, directory: str, tables, duplicates=(), map_bytes: int = 0, read_only: bool = False):
-        return SimKv(self.storage, tables, duplicates)
+        storage = self.storage if directory.endswith("/catalog") else SimKvStorage()
+        return SimKv(storage, tables, duplicates)
 
     async def listen_tcp(self, host: str, port: int):
         from hal.linux.net import TcpListener

@@ -5,6 +5,8 @@ import json
 
 from firmware.appliance import Appliance
 from firmware.console import login, session
+from hal.loop import sleep_ms
+from hal.sim.cartridge import Cartridge
 from hal.sim.disk import SimDisk
 from tests.lab.sim_machine import SimMachine
 
@@ -234,3 +236,53 @@ async def test_formatted_disk_takes_clients_and_is_found_again():
     assert "client anna removed" in await again.line.expect(_PROMPT)
     assert (await again.json("backup list"))["views"] == []
     await again.stop()
+
+
+async def _formatted(cartridge) -> Lab:
+    lab = await _lab(SimDisk(256 << 20))
+    lab.machine.cartridge = cartridge
+    lab.line.type("disk format\rERASE\r")
+    await lab.line.expect("ready for backups")
+    await lab.line.expect(_PROMPT)
+    return lab
+
+
+async def test_tape_commands():
+    lab = await _formatted(Cartridge())
+    assert (await lab.json("tape label T-1"))["ok"] and "labelled T-1" in await lab.run("tape label T-1 force")
+    assert "T-1" in await lab.run("show tape")
+    assert "complete" in await lab.run("tape backup") and "sound" in await lab.run("tape verify")
+    assert (await lab.json("tape unmount"))["error"] == "NO_TAPE"
+    assert "is mounted" in await lab.run("tape mount") and "T-1" in (await lab.json("show status"))["tape"]
+    assert (await lab.json("tape backup"))["error"] == "BUSY"
+    lab.line.type("disk format\r")
+    assert "a tape is mounted" in await lab.line.expect(_PROMPT)
+    assert "unmounted" in await lab.run("tape unmount") and "ejected" in await lab.run("tape eject")
+    assert "no tape in the drive" in await lab.run("tape verify")
+    assert "loaded" in await lab.run("tape load")
+    await lab.stop()
+
+
+async def test_no_drive():
+    lab = await _formatted(None)
+    assert "no tape drive" in await lab.run("tape backup") and "no tape drive" in await lab.run("show tape")
+    await lab.stop()
+
+
+async def test_interrupt_leaves_the_tape_job_running():
+    lab = await _formatted(Cartridge())
+    await lab.run("tape label T-1")
+    lab.machine.drive.pause_ms = 150
+    lab.line.type("tape backup\r")
+    await lab.line.expect("backup: ")
+    lab.line.type("show ver\x03")
+    await lab.line.expect("backup goes on; `show tape` shows it\r\n\r" + _PROMPT)
+    assert "backup" in await lab.run("show tape")
+    lab.line.type("disk format\r")
+    assert "tape backup is running" in await lab.line.expect(_PROMPT)
+    lab.machine.drive.pause_ms = 0
+    while lab.appliance.tape.job:
+        await sleep_ms(10)
+    assert "is complete" in "".join(lab.appliance.log.lines(20))
+    assert "sound" in await lab.run("tape verify")
+    await lab.stop()

@@ -1,6 +1,6 @@
 """tape label, backup, verify, eject, load, mount, unmount."""
 
-from firmware.console.progress import watch
+from firmware.console.progress import DETACHED, watch
 from firmware.console.registry import Arg, Command
 from firmware.core.settings import Choice, Text
 from firmware.formats.refusal import Refusal
@@ -22,15 +22,9 @@ async def _job(session, name: str, job) -> dict:
     """Runs `job`, a function of the service that gives a coroutine."""
     service = service_of(session.appliance)
     result = await watch(session, "tape " + name, lambda: job(service), lambda: service.job)
-    return {"result": result or {}, "text": _sentence(name, result)}
-
-
-def _sentence(name: str, result) -> str:
-    if not isinstance(result, dict):
-        return str(result) if result else "tape %s: done" % name
-    if "text" in result:
-        return result["text"]
-    return "tape %s: done, %s" % (name, ", ".join(["%s %s" % (key, result[key]) for key in sorted(result)]))
+    if result is DETACHED:
+        return {"detached": True, "text": "tape %s goes on; `show tape` shows it" % name}
+    return dict(result, detached=False)
 
 
 async def _label(session, values: dict) -> dict:
