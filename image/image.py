@@ -1,11 +1,12 @@
 """Builds build/bobbin-VERSION.img. Called by the verbs `image`, `boot`, `run` and `test`."""
 
 import hashlib
-import json
 from pathlib import Path
 
-from image import disk, firmware, initramfs, rootfs, tables, uki
+from image import disk, firmware, initramfs, rootfs, sbom, tables, uki
 from image.paths import BUILD, BuildError
+
+_LOADER = "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
 
 
 def path() -> Path:
@@ -30,11 +31,15 @@ def _esp_files(staging: Path) -> dict:
     """{path in the ESP: file}."""
     filesystem = initramfs.Initramfs()
     packed = initramfs.compress(filesystem.build())
+    origins = dict(filesystem.origins, **{"kernel": uki.kernel(), "stub": uki.STUB, "loader": _LOADER})
+    bill = sbom.build(origins, filesystem.own).encode()
     contents = {
         tables.SLOT_A: uki.build(packed),
-        tables.LOADER: (rootfs.ROOTFS / "usr/lib/systemd/boot/efi/systemd-bootx64.efi").read_bytes(),
+        tables.LOADER: (rootfs.ROOTFS / _LOADER).read_bytes(),
         "/loader/loader.conf": tables.LOADER_CONFIG.encode(),
+        tables.BILL: bill,
     }
+    (BUILD / ("bobbin-%s.spdx.json" % firmware.version())).write_bytes(bill)
     found = {}
     for target, data in contents.items():
         found[target] = staging / target.rpartition("/")[2]

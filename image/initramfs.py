@@ -14,10 +14,11 @@ _FOLDERS = ("dev", "proc", "sys", "run", "tmp", "mnt", "etc")
 
 
 class Initramfs:
-    """`archive` (cpio, not compressed) and `origins`: {path in the initramfs: path in the rootfs} for the bill."""
+    """For the bill of materials: `origins` {path in the initramfs: path in the rootfs}, `own` {path: content} that is ours."""
 
     def __init__(self):
         self.origins = {}
+        self.own = {}
         self._archive = Archive(commit_time())
 
     def build(self) -> bytes:
@@ -31,9 +32,9 @@ class Initramfs:
         self._add_programs()
         self._add_modules()
         for name, data in firmware.compiled().items():
-            self._archive.file("lib/bobbin/" + name, data)
+            self._own("lib/bobbin/" + name, data)
         # On the default sys.path of MicroPython, which init then replaces.
-        self._archive.file("usr/lib/micropython/init.mpy", firmware.compile_file(ROOT / "image/init.py", "init.py"))
+        self._own("usr/lib/micropython/init.mpy", firmware.compile_file(ROOT / "image/init.py", "init.py"))
         return self._archive.pack()
 
     def _add_programs(self) -> None:
@@ -67,7 +68,11 @@ class Initramfs:
             path = "lib/modules/%s.ko.xz" % module.name
             self._archive.file(path, module.path.read_bytes())
             self.origins[path] = module.path.relative_to(ROOTFS).as_posix()
-        self._archive.file("lib/modules/table", modules.table(found).encode())
+        self._own("lib/modules/table", modules.table(found).encode())
+
+    def _own(self, path: str, data: bytes) -> None:
+        self._archive.file(path, data)
+        self.own[path] = data
 
 
 def compress(archive: bytes) -> bytes:

@@ -3,7 +3,12 @@
 from image import firmware, modules, pe, tables
 from image.paths import ROOTFS
 
-_STUB = "usr/lib/systemd/boot/efi/linuxx64.efi.stub"
+STUB = "usr/lib/systemd/boot/efi/linuxx64.efi.stub"
+
+
+def kernel() -> str:
+    """Path of the kernel in the rootfs."""
+    return "boot/vmlinuz-" + modules.kernel_release()
 
 
 def os_release() -> str:
@@ -14,11 +19,10 @@ def os_release() -> str:
 
 def build(initramfs: bytes) -> bytes:
     """`initramfs` is the compressed archive."""
-    release = modules.kernel_release()
-    return pe.append_sections((ROOTFS / _STUB).read_bytes(), [
+    return pe.append_sections((ROOTFS / STUB).read_bytes(), [
         (".osrel", os_release().encode()),
         (".cmdline", tables.COMMAND_LINE.encode() + b"\0"),
-        (".uname", release.encode()),
+        (".uname", modules.kernel_release().encode()),
         (".initrd", initramfs),
-        (".linux", (ROOTFS / "boot" / ("vmlinuz-" + release)).read_bytes()),
+        (".linux", (ROOTFS / kernel()).read_bytes()),
     ])
