@@ -18,11 +18,14 @@ from image import setup
 from image.paths import VENV, BuildError
 
 VERBS = {
+    "run": ("tests.chain.verb", "the whole chain once: image, boot, backup, tape, damage, restore, compare"),
+    "test": ("tests.verb", "run all tests"),
     "setup": ("image.setup", "install what the other verbs need, as far as it is missing"),
     "image": ("image.verb", "build the flash image and its bill of materials"),
     "boot": ("image.boot", "an appliance in QEMU, its serial console on this terminal"),
     "host": ("image.host", "the appliance as a native process of this machine"),
     "flash": ("image.flash", "write the flash image to a disk"),
+    "check": ("tests.meta.verb", "formatter, linter, MicroPython subset, import rules, types"),
     "lock": ("image.lock", "resolve requirements.in into requirements.lock"),
 }
 

@@ -20,7 +20,7 @@ class Pc:
 
     def run(self, *words: str, expect=(0,)) -> dict:
         """The command's JSON document. Raises StepFailed with its error line on any other exit status than `expect`."""
-        command = [sys.executable, "-B", "-m", "agent_pc.cli", "--state", str(self._state), "--json", "--progress", *words]
+        command = [sys.executable, "-B", "-m", "agent_pc.cli", words[0], "--state", str(self._state), "--json", *words[1:]]
         done = subprocess.run(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True, env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1"))
         if done.returncode not in expect:
             raise StepFailed("bobbin %s on %s: exit status %d" % (" ".join(words), self.name, done.returncode))
