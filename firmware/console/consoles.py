@@ -33,8 +33,8 @@ class Consoles:
         spawn("telnet", self.telnet.run, restart=True)
 
     async def announce(self, line: str) -> None:
-        """A line on every serial line, now; on standard output if there is none."""
-        if not self._terminals:
+        """A line on every serial line, now, and on standard output where that is kept."""
+        if self._appliance.machine.keeps_stdout or not self._terminals:
             print(line)
         for terminal in self._terminals:
             try:
