@@ -8,7 +8,6 @@ from hal.loop import now_ms
 
 BODY_MS = 120000  # for the whole body of a frame
 WRITE_MS = 120000  # for a whole frame to leave
-_DRAIN_MS = 2000
 _DRAIN_BYTES = 1 << 22
 _COUNT_BYTES = 4
 
@@ -105,13 +104,13 @@ class Channel:
             raise Disconnected(str(error))
         self.clean = True
 
-    async def drain(self) -> None:
-        """Take in, for a bounded while, what the peer still sends.
+    async def drain(self, timeout_ms: int) -> None:
+        """Take in, for so long at most, what the peer still sends.
 
         Closing with unread bytes would reset the connection, and the ERROR just sent would be lost with it.
         """
         left_bytes = _DRAIN_BYTES
-        deadline_ms = now_ms() + _DRAIN_MS
+        deadline_ms = now_ms() + timeout_ms
         try:
             while left_bytes > 0 and now_ms() < deadline_ms:
                 data = await self.connection.read(4096, max(1, deadline_ms - now_ms()))

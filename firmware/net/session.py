@@ -16,7 +16,8 @@ from hal.loop import now_ms
 
 ENTRY_MS = 10000  # handshake and everything before READY, together
 IDLE_MS = 3600000  # between two frames of a known client; the kernel's keepalive finds dead ones sooner
-FAREWELL_MS = 2000
+FAREWELL_MS = 2000  # for the ERROR to leave and be read
+FAREWELL_UNKNOWN_MS = 500
 
 # States.
 NEW = "new"  # nothing said yet
@@ -200,7 +201,7 @@ class Session:
         try:
             await self.channel.refuse(refusal, self._request, FAREWELL_MS)
             if patient:
-                await self.channel.drain()
+                await self.channel.drain(FAREWELL_MS if self.client else FAREWELL_UNKNOWN_MS)
         except (Disconnected, asyncio.CancelledError):
             pass
 

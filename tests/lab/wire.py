@@ -12,8 +12,10 @@ from firmware.formats import message, pack, pairing
 from firmware.formats.frame import FRAME, PROTOCOL
 from firmware.formats.refusal import NAMES as REFUSALS
 from firmware.formats.refusal import Refusal
+from hal.linux.rwp import NativeProcessor
 
 TIMEOUT_S = 30
+_processor = NativeProcessor()
 
 
 def _context() -> ssl.SSLContext:
@@ -126,7 +128,7 @@ class Wire:
         return self.ask("AUTH", uuid, token, expect="READY")
 
     def fetch(self, name: str, *values):
-        """(items, rows lost) of an ITEMS_GET or READ, the packs taken apart and every hash checked. Packs must be raw."""
+        """(items, rows lost) of an ITEMS_GET or READ, the packs taken apart and every hash checked."""
         self.send(name, *values)
         items, lost = [], []
         while True:
@@ -154,12 +156,16 @@ class Wire:
 
 
 def unpack_items(body) -> list:
-    """Items of a raw pack; their hashes must be right."""
-    header, _, at = pack.check(body)
-    assert header.codec == pack.RAW, "this client does not decompress"
+    """Items of a pack; their hashes must be right."""
+    header, _, payload = pack.check(body)
+    raw, at = body[payload:], 0
+    if header.codec == pack.ZSTD:
+        room = bytearray(header.raw_bytes)
+        assert _processor.decompress(raw, room) == header.raw_bytes
+        raw = bytes(room)
     items = []
     for position, length in enumerate(pack.lengths(body, header.count)):
-        items.append(body[at : at + length])
+        items.append(raw[at : at + length])
         assert blake2b(items[-1]) == pack.item_hash(body, position)
         at += length
     return items
