@@ -19,8 +19,8 @@ from hal.sim.kv import SimKv, SimKvStorage
 from tests.lab.pipe import pipe
 
 _STORE_UUID = bytes(range(16))
-_SEGMENT_BYTES = 1 << 20
-_DISK_BYTES = 64 << 20
+_SEGMENT_BYTES = 4 << 20
+_DISK_BYTES = 256 << 20
 
 
 class StillClock(Clock):

@@ -44,12 +44,17 @@ class DoorProcess:
         return self
 
     def __exit__(self, *_) -> None:
-        self._process.stdin.close()
+        self.end()
         try:
             self._process.wait(15)
         finally:
             self._process.kill()
             self._process.wait()
+            self._process.stdout.close()
+
+    def end(self) -> None:
+        """Ask it to shut down."""
+        self._process.stdin.close()
 
     def status(self) -> dict:
         """{"sessions", "backups", "refused", "heap_bytes"}."""
