@@ -56,7 +56,9 @@ class Appliance:
         self.supervisor = Supervisor(self.log)
         for text in getattr(self.machine, "warnings", ()):
             self.problem("board", text)
+        spent = ["board %d" % (now_ms() - self._began_ms)]
         for name, step in self._steps():
+            began_ms = now_ms()
             try:
                 await step()
             except (HalError, Refusal) as error:
@@ -64,8 +66,9 @@ class Appliance:
             except Exception as error:
                 self.log.exception(name, error)
                 self.problems.append("%s did not start: %s" % (name, error))
+            spent.append("%s %d" % (name, now_ms() - began_ms))
         await self.consoles.announce("bobbin: ready (version %s)" % VERSION)
-        self.log.info("appliance", "version %s started in %d ms" % (VERSION, now_ms() - self._began_ms))
+        self.log.info("appliance", "version %s started in %d ms: %s" % (VERSION, now_ms() - self._began_ms, ", ".join(spent)))
 
     def _steps(self) -> tuple:
         """The order matters: each step may use what the ones before it made."""
