@@ -6,6 +6,8 @@ from hal.machine import Machine
 class LinuxMachine(Machine):
     """`warnings` lists what did not come up at start, as text. Drivers are imported when used: PID 1 is in a hurry."""
 
+    owns_clock = False  # whether `clock` may be set
+
     def __init__(self):
         self.warnings = []
         self.serials = []
@@ -17,7 +19,7 @@ class LinuxMachine(Machine):
         from hal.linux.clock import SystemClock
         from hal.linux.rwp import NativeProcessor
 
-        self.clock = SystemClock()
+        self.clock = SystemClock(may_set=self.owns_clock)
         self.processor = NativeProcessor()
 
     def open_kv(self, directory: str, tables, duplicates=(), map_bytes: int = 0, read_only: bool = False):

@@ -19,6 +19,7 @@ class PcMachine(LinuxMachine):
     """`table` is the board's: see board/qemu_q35.py."""
 
     scratch = "/tmp"
+    owns_clock = True
 
     def __init__(self, table: dict):
         super().__init__()

@@ -11,7 +11,7 @@ from hal.linux.lmdb import Lmdb
 from hal.linux.rwp import NativeProcessor
 from hal.sim.disk import SimDisk
 from hal.sim.kv import SimKv, SimKvStorage
-from tests.contract import disk, kv, net, net_drivers, rwp, scsi, sim_tape, tape
+from tests.contract import clock, device_drivers, disk, i2c, kv, net, net_drivers, rwp, scsi, serial, sim_tape, tape, watchdog
 
 _DISK_BYTES = 1 << 20
 _TABLES = ("plain", "other", "pairs")
@@ -83,6 +83,15 @@ DRIVERS = (
     ("kv", "sim", kv.CASES, _sim_kv),
     ("net", "tcp", net.CASES, net_drivers.tcp),
     ("net", "tls", net.CASES, net_drivers.tls),
+    ("serial", "tty", serial.CASES, device_drivers.tty),
+    ("serial", "pty", serial.NO_HANG_UP, device_drivers.pty),
+    ("serial", "streams", serial.CASES, device_drivers.standard_streams),
+    ("i2c", "linux", i2c.CASES, device_drivers.linux_bus),
+    ("i2c", "sim", i2c.CASES, device_drivers.sim_bus),
+    ("watchdog", "linux", watchdog.CASES, device_drivers.linux_watchdog),
+    ("watchdog", "sim", watchdog.CASES, device_drivers.sim_watchdog),
+    ("clock", "host", clock.CASES, device_drivers.host_clock),
+    ("clock", "own", clock.CASES, device_drivers.own_clock),
     ("scsi", "sim", scsi.CASES, sim_tape.transport),
     ("tape", "lto", tape.CASES, sim_tape.drive("lto")),
     ("tape", "descriptor", tape.CASES, sim_tape.drive("descriptor")),
