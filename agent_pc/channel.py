@@ -17,6 +17,7 @@ from firmware.formats.refusal import NAMES, Refusal
 STALL_S = 180  # the other end takes or sends nothing for so long: the connection is dead
 REPLY_FRAMES = 24  # frames of one reply that may wait for their reader
 _SLICE_BYTES = 1 << 17
+_LAST = (message.END, message.ERROR)  # frames that end a stream
 
 
 class Reply:
@@ -26,13 +27,18 @@ class Reply:
         self._channel = channel
         self._frames = collections.deque()
         self._changed = threading.Condition()
+        self._unwanted = False
         self.request = request
 
     def put(self, type_: int, body: bytearray) -> None:
         """By the receiving thread; waits while the reader is far behind."""
         with self._changed:
-            while len(self._frames) >= REPLY_FRAMES and not self._channel.closed:
+            while len(self._frames) >= REPLY_FRAMES and not self._channel.closed and not self._unwanted:
                 self._changed.wait(1)
+            if self._unwanted:
+                if type_ in _LAST:
+                    self.done()
+                return
             self._frames.append((type_, body))
             self._changed.notify_all()
 
@@ -63,6 +69,16 @@ class Reply:
     def done(self) -> None:
         """No more frames are expected: the request number is free again."""
         self._channel.forget(self.request)
+
+    def abandon(self) -> None:
+        """Nobody wants the rest of a stream: what still comes up to its END is dropped."""
+        with self._changed:
+            self._unwanted = True
+            ended = any(type_ in _LAST for type_, _ in self._frames)
+            self._frames.clear()
+            self._changed.notify_all()
+        if ended:
+            self.done()
 
 
 def _unpack(type_: int, body: bytearray):

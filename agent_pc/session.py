@@ -146,7 +146,7 @@ class Session:
                 yield from self._items(kind, *asked.popleft())
         finally:
             for reply, _ in asked:
-                reply.done()
+                reply.abandon()
 
     def _items(self, kind: int, reply, count: int):
         at = 0
@@ -187,7 +187,7 @@ class Session:
                     what, value = coming.popleft()
                     yield what, value.result() if what == "data" else value
         finally:
-            reply.done()
+            reply.done() if ended else reply.abandon()
 
     def status(self) -> dict:
         """What the appliance says of itself."""

@@ -22,7 +22,7 @@ class Files:
     def __init__(self, session, source: str, target, line: Line, replace: bool, report, finished, progress):
         self._session = session
         self._source = source
-        self._target = target
+        self._target = target.twin()  # used by the writing thread
         self._line = line
         self._replace = replace
         self._report = report
@@ -106,6 +106,7 @@ class Files:
         finally:
             if current is not None:
                 current.abandon()
+            self._target.close()
 
     def _span(self, writer: Writer, span: tuple, stream) -> None:
         """The chunks of one row, whatever becomes of the file: the stream must stay in step."""

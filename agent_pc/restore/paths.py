@@ -11,13 +11,17 @@ _KEPT = 64
 
 
 class Target:
-    """`root`: the directory restored into; made if it does not exist. Paths are tuples of names (bytes) below it."""
+    """`root`: the directory restored into; made if it does not exist. Paths are tuples of names (bytes) below it. One thread uses it."""
 
     def __init__(self, root: bytes):
         """Raises OSError."""
         os.makedirs(root, exist_ok=True)
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._open: OrderedDict = OrderedDict()
+
+    def twin(self) -> "Target":
+        """The same directory for another thread."""
+        return Target(b"/proc/self/fd/%d" % self._root)
 
     def handle(self, path: tuple) -> int:
         """Handle of a directory that exists; valid until the next call. Raises OSError."""
