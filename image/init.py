@@ -1,4 +1,4 @@
-"""First module that PID 1 runs in the image (`-m init`). Not used anywhere else.
+"""First module that PID 1 runs in the image (`-m init`). Not used anywhere else. Arguments are those of `firmware.main`.
 
 An uncaught exception is written to the kernel log as well: PID 1 then ends, the kernel panics, and what the kernel log
 holds survives in EFI variables, where the next boot finds it.
@@ -13,11 +13,13 @@ sys.path[:] = ["/lib/bobbin", ".frozen"]
 def _log(error: BaseException) -> None:
     text = io.StringIO()
     sys.print_exception(error, text)
-    with open("/dev/kmsg", "w") as kernel_log:
-        for line in text.getvalue().split("\n"):
-            # One write is one record; <2> is KERN_CRIT, shown on the console even when "quiet".
-            kernel_log.write("<2>bobbin: " + line[:200] + "\n")
-            kernel_log.flush()
+    try:
+        with open("/dev/kmsg", "w") as kernel_log:
+            for line in text.getvalue().split("\n"):
+                # MicroPython does not buffer: one write is one record. <2> is KERN_CRIT, shown even when "quiet".
+                kernel_log.write("<2>bobbin: " + line[:200] + "\n")
+    except OSError as problem:
+        print("no kernel log:", problem)
 
 
 def run() -> None:
@@ -27,7 +29,7 @@ def run() -> None:
         system.mount_kernel_filesystems()
         from firmware import main
 
-        main.main(["--board", "auto"])
+        main.main(sys.argv[1:])
     except BaseException as error:
         _log(error)
         raise

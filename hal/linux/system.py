@@ -62,6 +62,11 @@ def mount_kernel_filesystems() -> None:
                 raise
 
 
+def is_mounted(target: str) -> bool:
+    with open("/proc/self/mounts") as mounts:
+        return any([line.split(" ")[1] == target for line in mounts])
+
+
 def read_text(path: str) -> str:
     """First line of a small file of /sys or /proc, "" if it cannot be read."""
     try:
