@@ -36,15 +36,22 @@ _aio = Library(
 
 
 class _Slot:
-    """One place in the queue; `buffer` is held here as long as the kernel may touch it."""
+    """One place in the queue; `operation` is held here as long as the kernel may touch its buffer."""
 
     def __init__(self, index: int, iocb, pointer):
         self.index = index
         self.iocb = iocb
         self.pointer = pointer
-        self.buffer = None
+        self.operation = None
+
+
+class _Operation:
+    """What a caller waits for. Its own, not the slot's: the slot may be in use again before the caller is woken."""
+
+    def __init__(self, buffer):
+        self.buffer = buffer
         self.result = None
-        self.done = None
+        self.done = asyncio.Event()
 
     async def wait(self) -> int:
         """The kernel's result. A cancelled caller is held until the buffer is its own again."""
@@ -91,15 +98,13 @@ class AioQueue:
         where, length = (address(buffer), len(buffer)) if buffer is not None else (0, 0)
         struct.pack_into(_IOCB, slot.iocb, 0, slot.index, 0, 0, command, 0, fd, where, length, offset, 0,
                          _FLAG_RESFD, self._eventfd)
-        slot.buffer = buffer
-        slot.result = None
-        slot.done = asyncio.Event()
+        slot.operation = operation = _Operation(buffer)
         try:
             await self._submit(slot)
         except BaseException:
             self._release(slot)
             raise
-        return await slot.wait()
+        return await operation.wait()
 
     async def _submit(self, slot: _Slot) -> None:
         for _ in range(_SUBMIT_TRIES):
@@ -114,7 +119,7 @@ class AioQueue:
         raise BusError("asynchronous I/O: the kernel took no request in %d tries" % _SUBMIT_TRIES)
 
     def _release(self, slot: _Slot) -> None:
-        slot.buffer = None
+        slot.operation = None
         self._free.append(slot)
         if self._room is not None:
             self._room.set()
@@ -135,8 +140,8 @@ class AioQueue:
         for at in range(0, found * _EVENT_BYTES, _EVENT_BYTES):
             index, _, result, _ = struct.unpack_from(_EVENT, self._events, at)
             slot = self._slots[index]
-            slot.result = result
-            slot.done.set()
+            slot.operation.result = result
+            slot.operation.done.set()
             self._release(slot)
 
     async def close(self) -> None:
