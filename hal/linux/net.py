@@ -275,8 +275,9 @@ class TcpListener(Listener):
                 continue
             try:
                 return self._connection(accepted, _peer(address))
-            except OSError:
+            except (OSError, MemoryError):
                 accepted.close()
+                await sleep_ms(_ACCEPT_PAUSE_MS)
 
     def _connection(self, accepted, peer: str) -> Connection:
         accepted.setblocking(False)
