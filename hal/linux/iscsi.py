@@ -15,7 +15,8 @@ from hal.native import callback, errno
 from hal.scsi import ScsiResult, ScsiTransport
 
 _INITIATOR = "iqn.2024-01.net.bobbin:appliance"
-_LOGIN_MS = 10000
+_LOGIN_MS = 10000  # istgt sleeps a second in every login
+_LOGOUT_MS = 1000
 _POLLIN, _POLLOUT = 1, 4
 _PEEK = 0x42  # MSG_PEEK, MSG_DONTWAIT
 
@@ -97,6 +98,20 @@ class _Session:
                 break
         if self.dead or reply.status:
             raise NotReady("%s: cannot log in: %s" % (self.name, self.dead or self.why()))
+
+    async def logout(self) -> None:
+        """Say goodbye, so that the target forgets the session now and not at a timeout."""
+        if self.dead:
+            return
+        reply, number = _expect()
+        try:
+            if iscsi.iscsi_logout_async(self.context, _reply_pointer, number) == 0:
+                self.push()
+                await loop.wait_ms(reply.event.wait(), _LOGOUT_MS)
+        except Timeout:
+            pass
+        finally:
+            _waiting.pop(number, None)
 
     def _service(self, events: int) -> None:
         if not self.dead and iscsi.iscsi_service(self.context, events) != 0:
@@ -227,4 +242,6 @@ class IscsiTransport(ScsiTransport):
 
     async def close(self) -> None:
         self._closed = True
+        if self._session:
+            await self._session.logout()
         self._drop(self._session)

@@ -16,6 +16,7 @@ iscsi = Library(
         "iscsi_set_initiator_username_pwd": ("i", "ppp"),
         "iscsi_set_noautoreconnect": ("v", "pi"),
         "iscsi_full_connect_async": ("i", "ppipp"),
+        "iscsi_logout_async": ("i", "ppp"),
         "iscsi_get_fd": ("i", "p"),
         "iscsi_which_events": ("i", "p"),
         "iscsi_service": ("i", "pi"),

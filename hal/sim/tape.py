@@ -214,7 +214,8 @@ class SimTapeDrive(ScsiTransport):
                 raise _Check(sns.ILLEGAL, 0x24, 0x00)
             return self._give(data, bytes((1, 0x80, 0, len(profile.serial))) + profile.serial.encode())
         texts = "%-8s%-16s%-4s" % (profile.vendor, profile.product, profile.revision)
-        return self._give(data, bytes((1, 0x80, 5, 2, 91, 0, 0, 0)) + texts.encode() + bytes(60))
+        standard = bytes((1, 0x80, 5, 2, 91, 0, 0, 0)) + texts.encode() + bytes(60)
+        return self._give(data, standard[: command[4]])
 
     def _test_unit_ready(self, command, data) -> None:
         pass

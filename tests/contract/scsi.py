@@ -31,11 +31,14 @@ async def check_inquiry(transport) -> None:
 
 
 async def check_residual(transport) -> None:
-    """A buffer longer than the answer keeps its tail, and the residual says how much."""
-    raw = bytearray(b"\xa5" * 64)
-    result = await transport.execute(cdb.read_block_limits(), data_in=memoryview(raw))
-    assert result.status == GOOD and result.residual == 64 - cdb.LIMITS_BYTES
-    assert raw[cdb.LIMITS_BYTES :] == b"\xa5" * (64 - cdb.LIMITS_BYTES)
+    """A buffer longer than what comes keeps its tail, and the residual says how much."""
+    await transport.execute(cdb.rewind(False))
+    assert (await transport.execute(cdb.write(4096), data_out=bytes(4096))).status == GOOD
+    await transport.execute(cdb.rewind(False))
+    raw = bytearray(b"\xa5" * 16384)
+    result = await transport.execute(cdb.read(16384), data_in=memoryview(raw))
+    assert result.residual == 16384 - 4096, (result.status, result.residual)
+    assert raw[:4096] == bytes(4096) and raw[4096:] == b"\xa5" * (16384 - 4096)
 
 
 async def check_sense(transport) -> None:

@@ -1,0 +1,87 @@
+"""The contract suites over real tape targets on this host, CPython and MicroPython; and what the lab promises about damage."""
+
+import asyncio
+import os
+import sys
+
+import pytest
+
+from hal.errors import MediumError
+from hal.ssc.drive import SscTape
+from tests.contract import scsi, tape, targets
+from tests.lab import micropython
+from tests.lab.istgt import Istgt
+from tests.lab.tgt import Tgt
+
+KINDS = {"istgt": Istgt, "tgt": Tgt}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    """Both targets, started; their directories by name. BOBBIN_TARGETS names them to the suites."""
+    found = {}
+    for kind, target in KINDS.items():
+        if target.missing():
+            pytest.skip(target.missing())
+        found[kind] = target(tmp_path_factory.mktemp(kind))
+        found[kind].start()
+    os.environ["BOBBIN_TARGETS"] = ",".join("%s=%s" % (kind, target.directory) for kind, target in found.items())
+    os.environ["BOBBIN_PYTHON"] = sys.executable
+    yield found
+    for target in found.values():
+        target.stop()
+
+
+_NAMES = ["scsi-%s-%s" % (kind, name) for kind in KINDS for name in scsi.CASES]
+_NAMES += ["tape-%s-%s" % (kind, name) for kind in KINDS for name in (*tape.CASES, "target_dies")]
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_contract(running, name):
+    asyncio.run(dict(targets.contract_cases())[name]())
+
+
+def test_contract_on_micropython(running):
+    micropython.run_tests("tests/contract/targets.py")
+
+
+def test_istgt_block_with_a_damaged_header(running):
+    """Unreadable, and everything behind it is still there: the driver steps over it by LOCATE."""
+
+    async def run() -> None:
+        bench = targets.TargetBench("istgt", str(running["istgt"].directory))
+        drive = await bench.open()
+        await tape.wrote(drive, "bbmbbb")
+        running["istgt"].hide(3)
+        await drive.rewind()
+        for address, kind in enumerate("bbmbbb"):
+            if address == 3:
+                await tape.raises(MediumError, drive.read(bytearray(4096)))
+            else:
+                await tape.expect(drive, address, kind)
+        await drive.locate(4)
+        await tape.expect(drive, 4, "b")
+        await tape.raises(MediumError, drive.locate(3))
+        await drive.close()
+
+    asyncio.run(run())
+
+
+def test_damage_needs_recorded_blocks(running):
+    with pytest.raises(ValueError, match="not recorded"):
+        running["istgt"].damage(1000, 2)
+
+
+def test_two_initiators_one_after_the_other(running):
+    async def run() -> None:
+        bench = targets.TargetBench("istgt", str(running["istgt"].directory))
+        first = await bench.open()
+        await tape.wrote(first, "bb")
+        second = SscTape(await bench.connect())
+        await second.rewind()
+        await tape.expect(second, 0, "b")
+        await tape.raises(Exception, first.position())
+        await second.close()
+        await first.close()
+
+    asyncio.run(run())
