@@ -338,6 +338,7 @@ class Appliance:
         gc.collect()
         memory = {"heap_used_bytes": gc.mem_alloc(), "heap_free_bytes": gc.mem_free()} if hasattr(gc, "mem_alloc") else {}
         interpreter = "%s %s" % (sys.implementation.name, ".".join([str(part) for part in sys.implementation.version[:3]]))
+        memory.update(self.machine.memory())
         return dict(memory, board=self.machine.name, interpreter=interpreter, tasks=", ".join(self.supervisor.names()))
 
     def _lan_port(self) -> int:
@@ -359,4 +360,4 @@ class Appliance:
             if self.consoles:
                 self.consoles.notice(line)
             else:
-                print(line)
+                print(line, end="\r\n")  # the line is raw

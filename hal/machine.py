@@ -108,6 +108,10 @@ class Machine:
     def clear_crash_logs(self) -> None:
         """Free the place of the crash logs."""
 
+    def memory(self) -> dict:
+        """{"total_bytes", "free_bytes"} of the board and {"process_bytes", "process_peak_bytes"} of the firmware; 0 where unknown."""
+        raise NotImplementedError
+
     async def power_off(self) -> None:
         raise NotImplementedError
 

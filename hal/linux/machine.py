@@ -46,3 +46,23 @@ class LinuxMachine(Machine):
         from hal.linux.identity import pbkdf2
 
         return pbkdf2(password, salt, rounds)
+
+    def memory(self) -> dict:
+        board, process = _kilobytes("/proc/meminfo"), _kilobytes("/proc/self/status")
+        return {
+            "total_bytes": board.get("MemTotal", 0),
+            "free_bytes": board.get("MemAvailable", 0),
+            "process_bytes": process.get("VmRSS", 0),
+            "process_peak_bytes": process.get("VmHWM", 0),
+        }
+
+
+def _kilobytes(path: str) -> dict:
+    """The lines `Name:  N kB` of a file in /proc, in bytes (proc(5))."""
+    found = {}
+    with open(path) as source:
+        for line in source:
+            words = line.split()
+            if len(words) == 3 and words[2] == "kB":
+                found[words[0][:-1]] = int(words[1]) * 1024
+    return found
