@@ -25,6 +25,7 @@ VERBS = {
     "boot": ("image.boot", "an appliance in QEMU, its serial console on this terminal"),
     "host": ("image.host", "the appliance as a native process of this machine"),
     "flash": ("image.flash", "write the flash image to a disk"),
+    "bench": ("tests.bench.verb", "measure"),
     "check": ("tests.meta.verb", "formatter, linter, MicroPython subset, import rules, types"),
     "lock": ("image.lock", "resolve requirements.in into requirements.lock"),
 }

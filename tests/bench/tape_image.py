@@ -1,8 +1,8 @@
-"""Throughput of the tape path without disk and drive: encode and write to memory that forgets, read and check from memory.
+"""Throughput of the tape path without a disk: to memory, or to a drive by iSCSI (see tests/lab/istgt.py for one).
 
-    micropython -X heapsize=48M tests/bench/tape_image.py [geometry] [MiB]      from the repository's root, also with python3
+    micropython -X heapsize=48M tests/bench/tape_image.py [geometry] [MiB] [URL]      from the repository's root, also with python3
 
-Prints one line for each of write, read and repair: MB/s of image stream. No limits are asserted.
+Prints one line for each of write, verify, read and repair (in memory only): MB/s of image stream. No limits are asserted.
 """
 
 import asyncio
@@ -19,8 +19,10 @@ from firmware.tape.image import open_image  # noqa: E402
 from firmware.tape.verify import verify  # noqa: E402
 from firmware.tape.writer import ImageWriter  # noqa: E402
 from hal.errors import BlankCheck, FileMark, MediumError  # noqa: E402
+from hal.linux.iscsi import IscsiTransport  # noqa: E402
 from hal.linux.rwp import NativeProcessor  # noqa: E402
 from hal.native import Mapping  # noqa: E402
+from hal.ssc.drive import SscTape  # noqa: E402
 from hal.tape import Tape, TapeStatus  # noqa: E402
 
 _SEGMENT = 32 << 20
@@ -106,14 +108,22 @@ def _told(what: str, nbytes: int, began: float) -> None:
     print("%-8s %6d MB  %6.2f s  %6d MB/s" % (what, nbytes // 1000000, seconds, nbytes / seconds / 1000000))
 
 
-async def main(name: str, mib: int) -> None:
+def _memory_tape(geometry, segments: int) -> MemoryTape:
+    capacity = geometry.file_blocks((segments * _SEGMENT) // 262000 + 4) + 40
+    return MemoryTape(form.BLOCK_BYTES, capacity)
+
+
+async def main(name: str, mib: int, url: str) -> None:
     geometry = GEOMETRIES[name][0]
     processor = NativeProcessor()
     segments = max(1, (mib << 20) // _SEGMENT)
     label = labels.new_label("bench", bytes(16), "bench", form.BLOCK_BYTES, geometry, 0)
     label = labels.for_image(label, bytes(16), "bench", form.BLOCK_BYTES, geometry, 0, 0)
-    capacity = geometry.file_blocks((segments * _SEGMENT) // 262000 + 4) + 40
-    tape = MemoryTape(form.BLOCK_BYTES, capacity)
+    if url:
+        tape = SscTape(IscsiTransport(url))
+        await labels.settle(tape)
+    else:
+        tape = _memory_tape(geometry, segments)
     began = time.time()
     end = await ImageWriter(tape, processor, FixedClock(), Snapshot(segments), label).run()
     print("%s: k=%d m=%d depth=%d" % (name, geometry.k, geometry.m, geometry.depth))
@@ -124,6 +134,8 @@ async def main(name: str, mib: int) -> None:
     _told("verify", end.stream_bytes, began)
     buffer = memoryview(bytearray(1 << 18))
     for what, bad in (("read", 0), ("repair", geometry.burst_blocks())):
+        if bad and url:
+            break
         tape.bad = set(range(form.IMAGE_ADDRESS + 1, form.IMAGE_ADDRESS + 1 + bad))
         began = time.time()
         length = min(end.stream_bytes, geometry.group_data * 262000)
@@ -134,5 +146,5 @@ async def main(name: str, mib: int) -> None:
 
 
 if __name__ == "__main__":
-    given = sys.argv[1:] + ["standard", "512"][len(sys.argv) - 1 :]
-    asyncio.run(main(given[0], int(given[1])))
+    given = sys.argv[1:] + ["standard", "512", ""][len(sys.argv) - 1 :]
+    asyncio.run(main(given[0], int(given[1]), given[2]))
