@@ -144,7 +144,7 @@ class Attempt:
         while (batch := self._resolving.get()) is not None:
             events, tasks, reply = batch
             if tasks:
-                self._result.counts.redundant += self._elimination.resolve(tasks, reply)
+                self._elimination.resolve(tasks, reply)
             self._split(events)
         self._units.put(None)
 

@@ -54,7 +54,7 @@ def _backup(arguments) -> tuple:
     counts = result.counts
     lines = [
         f"view {result.view}: {counts.files} files, {counts.bytes} bytes; {counts.new} new, {counts.modified} modified, "
-        f"{counts.redundant} redundant, {counts.unchanged} unchanged, {counts.deleted} deleted; {result.bytes_sent} bytes sent"
+        f"{counts.redundant} redundant, {counts.touched} touched, {counts.unchanged} unchanged, {counts.deleted} deleted; {result.bytes_sent} bytes sent"
     ]
     document = {**result.as_dict(), "failed": [{"path": path, "text": text} for path, text in problems]}
     _complain(problems)

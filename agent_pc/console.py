@@ -86,7 +86,11 @@ def open_port(port: str, telnet: bool, baud: int) -> tuple:
     if telnet and "://" not in port:
         port = "socket://" + (port if ":" in port else port + ":23")
     try:
-        return serial.serial_for_url(port, baudrate=baud, timeout=0), Telnet() if telnet else Plain()
+        line = serial.serial_for_url(port, baudrate=baud, timeout=0, do_not_open=True)
+        if "://" in port:
+            line.reset_input_buffer = lambda: None  # open() would throw the greeting away
+        line.open()
+        return line, Telnet() if telnet else Plain()
     except (serial.SerialException, ValueError, OSError) as error:
         raise AgentError("UNREACHABLE", f"console {port}: cannot open: {error}") from None
 
@@ -125,9 +129,12 @@ def _pump(line, protocol, terminal: bool) -> None:
             else:
                 watched.remove(0)
         if watched[0] in ready:
-            data = line.read(_READ_BYTES)
-            if not data and line.in_waiting == 0:
-                return
+            try:
+                data = line.read(_READ_BYTES)
+            except serial.SerialException:
+                if "://" in str(line.port):
+                    return  # the other side ended it
+                raise
             os.write(1, protocol.receive(data))
             if protocol.answer:
                 line.write(protocol.answer)

@@ -98,7 +98,8 @@ def _verify(opened: Opened) -> None:
     """Equal chunks go through librsync in one call, others through hashlib."""
     lengths = opened.lengths
     step = lengths[0] if lengths else 0
-    if len(lengths) > 3 and step and lengths.count(step) >= len(lengths) - 1 and 0 < lengths[-1] <= step:
+    even = lengths[:-1].count(step) == len(lengths) - 1
+    if len(lengths) > 3 and even and 0 < lengths[-1] <= step:
         came = [row[2] for row in librsync.rows(opened.raw, step)]
     else:
         came = [blake(item) for item in opened.items()]

@@ -54,13 +54,20 @@ class Assembly:
         if isinstance(event, Task):
             if messages is not None:
                 self._file(event, messages)
-            if event.slot and event.ref is not None:
-                self._progress.done(event.status.st_size)
+            self._count(event)
+            self._progress.done(event.status.st_size)
         elif isinstance(event, Link):
-            if not event.first.slot:
-                self._counts.files -= 1
+            self._count(event.first)
         else:
             self._directory(event)
+
+    def _count(self, task: Task) -> None:
+        """One name of a file."""
+        if task.slot:
+            setattr(self._counts, task.found, getattr(self._counts, task.found) + 1)
+        else:
+            self._counts.files -= 1
+            self._counts.bytes -= task.status.st_size
 
     # -- files
 
@@ -78,9 +85,7 @@ class Assembly:
     def _failed(self, task: Task, text: str) -> None:
         kept = task.keep()
         self._problem(task.path, text + ("; the version before it is kept" if kept else ""))
-        if not kept:
-            self._counts.files -= 1
-            self._counts.bytes -= task.status.st_size
+        task.found = "kept"
 
     def _collect(self, task: Task, messages) -> tuple:
         """(_Parts, Outcome or text)."""
@@ -114,11 +119,10 @@ class Assembly:
         if outcome.changed:
             self._problem(task.path, outcome.changed)
         if parts.same:
-            ref = task.old.ref
+            ref, task.found = task.old.ref, "touched"
         else:
             ref = self._object(task, parts, outcome) if outcome.size else None
-            self._counts.modified += task.modified
-            self._counts.new += not task.modified
+            task.found = "modified" if task.modified else "new"
         task.finish(ref, outcome.status, outcome.size, outcome.entry_flags, outcome.label)
 
     def _object(self, task: Task, parts: _Parts, outcome) -> tuple:

@@ -38,8 +38,8 @@ class Elimination:
         """Send the CRC list; its Reply goes to `resolve`."""
         return self._session.query([task.crc() for task in tasks])
 
-    def resolve(self, tasks: list, reply) -> int:
-        """Finish the tasks that the appliance holds, give the others their old version. Returns how many are redundant."""
+    def resolve(self, tasks: list, reply) -> None:
+        """Finish the tasks that the appliance holds, give the others their old version."""
         self._olds(tasks)
         nominated = self._nominated(tasks, reply)
         found = list(self._pool.map(local, [tasks[row] for row in nominated]))
@@ -48,11 +48,9 @@ class Elimination:
             match = next((ref for ref in candidates if held is not None and held.signature[:8] == candidates[ref]), None)
             if match is not None:
                 claims.append((tasks[row], match, held))
-        granted = 0
         for at in range(0, len(claims), limits.RFE_CLAIM_ROWS):
-            granted += self._claim(claims[at : at + limits.RFE_CLAIM_ROWS])
+            self._claim(claims[at : at + limits.RFE_CLAIM_ROWS])
         self._prints([task for task in tasks if task.slot is None])
-        return granted
 
     def _nominated(self, tasks: list, reply) -> dict:
         """Row -> {ref: signature8}, of the candidates that can be the file. A file's own old version needs no proof."""
@@ -64,16 +62,14 @@ class Elimination:
                 out.setdefault(row, {})[group, index] = signature
         return out
 
-    def _claim(self, claims: list) -> int:
+    def _claim(self, claims: list) -> None:
         rows = [(*ref, task.status.st_size, held.signature) for task, ref, held in claims]
         nonce, ranges = self._session.claim(rows)
         digests = list(self._pool.map(digest, [(*claim, nonce, range_) for claim, range_ in zip(claims, ranges, strict=True)]))
-        granted = 0
         for (task, ref, held), verdict in zip(claims, self._session.prove(digests), strict=True):
             if verdict:
                 task.finish(ref, held.status, held.status.st_size, 0, reader.label(held.status))
-                granted += 1
-        return granted
+                task.found = "redundant"
 
     def _olds(self, tasks: list) -> None:
         """Old versions that may be equal in contents, or worth a difference."""

@@ -17,7 +17,11 @@ _SIZED = (dtf.CHARACTER, dtf.BLOCK)
 
 
 class Counts:
-    """What a backup found and did. `files` and `bytes` are all of the view."""
+    """What a backup found and did. `files` (by name) and `bytes` are all of the view.
+
+    files = unchanged + new + modified + redundant (held already, not sent) + touched (only metadata changed) + kept (could not be
+    read: the version before it stays).
+    """
 
     FIELDS = (
         "files",
@@ -28,6 +32,8 @@ class Counts:
         "new",
         "modified",
         "redundant",
+        "touched",
+        "kept",
         "deleted",
         "problems",
         "chunks",
@@ -197,8 +203,8 @@ class Scan:
         if type_ == dtf.REGULAR and size:
             directory.rows.append(self._contents(path, name, status, entry, extras))
             return
-        self._counts.new += type_ == dtf.REGULAR and entry is None
-        self._counts.modified += type_ == dtf.REGULAR and entry is not None
+        if type_ == dtf.REGULAR:
+            self._empty(entry)
         try:
             target = os.readlink(path) if type_ == dtf.SYMLINK else b""
         except OSError as error:
@@ -207,6 +213,15 @@ class Scan:
         flags = dtf.HARD_LINK if status.st_nlink > 1 else 0
         raw = nodes.pack_entry(type_, flags, dtf.QUIESCED, status, name, target, extras, size)
         directory.rows.append((name, nodes.NO_REF, raw))
+
+    def _empty(self, entry) -> None:
+        """Count a file without contents."""
+        if entry is None or entry.type != dtf.REGULAR:
+            self._counts.new += 1
+        elif entry.size:
+            self._counts.modified += 1
+        else:
+            self._counts.touched += 1
 
     def _contents(self, path: bytes, name: bytes, status, entry, extras: bytes):
         """A Task, or a Link if another name of the file came before."""

@@ -17,7 +17,7 @@ def crc(name: bytes, size: int, mtime_ns: int) -> int:
 class Task:
     """A regular file whose contents are not known to be held. `entry`: its Entry in the old tree or None; `old`: bdm.old.Old."""
 
-    __slots__ = ("entry", "extras", "name", "old", "path", "ref", "slot", "status", "untouched")
+    __slots__ = ("entry", "extras", "found", "name", "old", "path", "ref", "slot", "status", "untouched")
 
     def __init__(self, path: bytes, name: bytes, status, entry, extras: bytes):
         self.path = path
@@ -26,6 +26,7 @@ class Task:
         self.entry = entry
         self.extras = extras
         self.old = None
+        self.found = "new"  # what it turned out to be: a field of scan.Counts
         self.ref: tuple | None = None  # (group, index) once known
         self.slot = None  # what goes into the directory once known; () if it cannot be backed up
         head = entry.head if entry is not None else None

@@ -28,6 +28,13 @@ def test_round_trip(data):
     assert len(body) < 2000 or data[:1] != b"x"
 
 
+def test_chunks_of_any_lengths():
+    for lengths in ([8192, 100, 8192, 8192, 8192], [100] * 5 + [1], [5, 5, 5, 5, 9], [0, 0, 0, 0, 0], [1, 0, 1, 1, 1]):
+        pieces = [os.urandom(length) for length in lengths]
+        opened = packs.open_pack(packs.build(pack.DATA, 0, 0, [(len(piece), 0, packs.blake(piece)) for piece in pieces], pieces))
+        assert [bytes(item) for item in opened.items()] == pieces
+
+
 def test_every_garbled_byte_is_noticed():
     _, body = _pack(data=bytes(range(256)) * 100)
     seed = random.randrange(1 << 32)
