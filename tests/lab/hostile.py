@@ -11,6 +11,7 @@ import time
 
 from firmware.formats import limits, message, pack
 from firmware.formats.frame import FRAME, PROTOCOL
+from firmware.formats.refusal import Refusal
 from firmware.net.channel import body_bound
 from tests.formats import samples
 from tests.lab.wire import Wire, known, make_pack
@@ -111,7 +112,7 @@ def old_tls(target, source, address: str) -> None:
 
 def noise_inside_tls(target, source, address: str) -> None:
     """Random bytes as frames."""
-    for _ in range(25):
+    for _ in range(12):
         try:
             with Wire(target.address, address, 15) as wire:
                 wire.send_raw(source.randbytes(source.choice((8, 9, 100, 5000))))
@@ -148,7 +149,8 @@ def oversized_lengths(target, source, address: str) -> None:
 
 def _one_too_long(target, type_: int, address: str) -> None:
     with known(target.address, target.identity, address) as wire:
-        wire.ask("BEGIN", 1, 1, expect="GRANT")
+        while _begin(wire) is None:
+            time.sleep(0.1)
         try:
             wire.send_body(type_, bytes(body_bound(type_) + 1))
             refusal = wire.refusal()
@@ -157,13 +159,23 @@ def _one_too_long(target, type_: int, address: str) -> None:
         assert refusal.name in ("LIMIT", "PROTOCOL"), refusal.name
 
 
+def _begin(wire: Wire):
+    """GRANT, or None while the connection before this one has not yet ended."""
+    try:
+        return wire.ask("BEGIN", 1, 1, expect="GRANT")
+    except Refusal as refusal:
+        if refusal.name != "BUSY":
+            raise
+        return None
+
+
 def mutated_messages(target, source, address: str) -> None:
     """Valid conversations with one message spoilt."""
-    for _ in range(80):
+    for _ in range(300):
         try:
             with known(target.address, target.identity, address) as wire:
                 wire.socket.settimeout(20)
-                grant = wire.ask("BEGIN", 1, 1, expect="GRANT") if source.random() < 0.7 else None
+                grant = _begin(wire) if source.random() < 0.7 else None
                 for _ in range(source.randrange(1, 4)):
                     type_ = source.choice(AGENT_TYPES)
                     wire.send_body(type_, _mutated(source, _valid(source, type_, grant)))
@@ -174,13 +186,30 @@ def mutated_messages(target, source, address: str) -> None:
             pass
 
 
+def wrong_proofs(target, source, address: str) -> None:
+    """Tokens and proofs that are wrong or spoilt: refused, and slowed down after a few."""
+    answers = []
+    for turn in range(30):
+        try:
+            with Wire(target.address, address, 15) as wire:
+                wire.hello()
+                type_ = source.choice((message.AUTH, message.PAIR))
+                body = _sample_body(source, type_)
+                wire.send_body(type_, body if turn < 20 else _mutated(source, body))
+                answers.append(wire.refusal().name)
+        except _GONE:
+            pass
+    assert set(answers) <= {"AUTH", "PAIRING", "BUSY", "PROTOCOL", "LIMIT"}, answers
+    assert "BUSY" in answers, "nothing slows this peer down: %s" % answers
+
+
 def any_order(target, source, address: str) -> None:
     """Well-formed messages in any order, known client or not."""
-    for _ in range(60):
+    for _ in range(150):
         try:
             with Wire(target.address, address, 20) as wire:
-                if source.random() < 0.7:
-                    wire.hello()
+                wire.hello()
+                if source.random() < 0.8:
                     wire.auth(*target.identity)
                 for _ in range(source.randrange(1, 12)):
                     type_ = source.choice(AGENT_TYPES)
@@ -250,6 +279,26 @@ def slow_loris(target, source, address: str) -> None:
     assert not held, "%d connections of a slow peer are still open" % len(held)
 
 
+def slow_frames(target, source, address: str) -> None:
+    """The same inside TLS: a frame that never ends."""
+    wires = [Wire(target.address, address) for _ in range(4)]
+    for wire in wires:
+        wire.hello()
+        wire.send_raw(FRAME.pack(48, message.AUTH, 0, 2))
+    began = time.monotonic()
+    try:
+        while time.monotonic() - began < 40:
+            for wire in wires:
+                wire.send_raw(b"\0")
+            time.sleep(0.5)
+    except _GONE:
+        pass
+    for wire in wires:
+        _until_closed(wire)
+        wire.close()
+    assert time.monotonic() - began < 20, "a frame took %d s" % (time.monotonic() - began)
+
+
 ATTACKS = (
     noise_instead_of_tls,
     old_tls,
@@ -257,9 +306,11 @@ ATTACKS = (
     truncated_frames,
     oversized_lengths,
     mutated_messages,
+    wrong_proofs,
     any_order,
     hostile_requests,
     never_reads,
     open_and_drop,
     slow_loris,
+    slow_frames,
 )
