@@ -84,12 +84,18 @@ def space(kind: int, count: int) -> bytes:
     return _six(SPACE, kind, count)
 
 
-def load(immediate: bool) -> bytes:
-    return bytes((LOAD_UNLOAD, int(immediate), 0, 0, 1, 0))
+_LOAD, _RETENSION = 1, 2
 
 
-def unload(immediate: bool) -> bytes:
-    return bytes((LOAD_UNLOAD, int(immediate), 0, 0, 0, 0))
+def load(immediate: bool, retension: bool = False) -> bytes:
+    """`retension` asks for a tightening that today's drives ignore; tgt takes that bit for START STOP UNIT's load/eject bit
+    and does nothing without it."""
+    return bytes((LOAD_UNLOAD, int(immediate), 0, 0, _LOAD | _RETENSION * retension, 0))
+
+
+def unload(retension: bool = False) -> bytes:
+    """IMMED is 0: GOOD means that the medium is out, or that the drive ignores the command."""
+    return bytes((LOAD_UNLOAD, 0, 0, 0, _RETENSION * retension, 0))
 
 
 def allow_removal() -> bytes:

@@ -130,17 +130,18 @@ class SscTape(Tape):
     async def load(self) -> None:
         self._lose()
         sense = await self._session.settle(cdb.MINUTE_MS, _Tolerance())
-        if sense is not None:
-            await self._load()
-            sense = await self._session.settle(cdb.COMMANDS[cdb.LOAD_UNLOAD][1], _Tolerance(ABSENT_TRIES))
+        for retension in (False, True):
+            if sense is not None:
+                await self._load(retension)
+                sense = await self._session.settle(cdb.COMMANDS[cdb.LOAD_UNLOAD][1], _Tolerance(ABSENT_TRIES))
         if sense is not None:
             raise self._session.failure(cdb.load(False), sense)
         await self._begin()
 
-    async def _load(self) -> None:
+    async def _load(self, retension: bool) -> None:
         """LOAD; a refusal is settled by what TEST UNIT READY says afterwards."""
         try:
-            await self._session.start(cdb.load)
+            await self._session.start(cdb.load, retension)
         except (errors.NotReady, errors.Unsupported, errors.UnitAttention):
             pass
 
@@ -149,8 +150,11 @@ class SscTape(Tape):
         await self._synchronise()
         self._lose()
         await self._session.run(cdb.allow_removal())
-        command = await self._session.start(cdb.unload)
-        await self._session.until_gone(cdb.COMMANDS[command[0]][1])
+        for retension in (False, True):
+            await self._session.demand(cdb.unload(retension))
+            if await self._session.settle(cdb.MINUTE_MS) is not None:
+                return
+        raise errors.Unsupported("%s: the drive ignores UNLOAD: take the cartridge out by hand" % self.name)
 
     @_exclusive
     async def rewind(self) -> None:

@@ -97,8 +97,11 @@ class Position:
         """`moved` objects from the beginning (None: unknown, one is unreadable) the drive reports what?"""
         self.origin = 0
         there = await self.reported()
-        if there is None or moved is None:
-            self.known = there is None
+        if there is None:
+            # tgt says "unknown" even at the beginning: a drive that does so never knows.
+            self.has_position, self.known = False, True
+        elif moved is None:
+            self.known = False
         elif moved:
             self.origin, self.has_position, self.known = there - moved, there - moved in (0, 1), True
         else:

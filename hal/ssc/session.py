@@ -179,11 +179,3 @@ class Session:
                 return sense
             await loop.sleep_ms(pause_ms)
             pause_ms = min(2 * pause_ms, _POLL_MAX_MS)
-
-    async def until_gone(self, timeout_ms: int) -> None:
-        """Poll until the unit says that it has no medium or has changed. Raises Timeout."""
-        await loop.wait_ms(self._until_gone(), timeout_ms)
-
-    async def _until_gone(self) -> None:
-        while await self._poll(lambda sense: False) is None:
-            await loop.sleep_ms(_POLL_MAX_MS)

@@ -205,20 +205,16 @@ def _command_line(pid: int) -> str:
 
 
 def _signal_and_wait(pid: int, number: int) -> bool:
-    """True once the process is gone. It may be a child of ours or not."""
+    """True once the process is gone. It may be a child of ours or not; one that waits for its parent has no command line."""
     deadline = time.monotonic() + _STOP_S
     try:
         os.kill(pid, number)
-        while time.monotonic() < deadline:
-            try:
-                os.waitpid(pid, os.WNOHANG)
-            except ChildProcessError:
-                pass
-            os.kill(pid, 0)
+        while _command_line(pid) and time.monotonic() < deadline:
             time.sleep(0.01)
-    except ProcessLookupError:
-        return True
-    return False
+        os.waitpid(pid, os.WNOHANG)
+    except (ProcessLookupError, ChildProcessError):
+        pass
+    return not _command_line(pid)
 
 
 # verb: (help, arguments (name, type, default), what it does)

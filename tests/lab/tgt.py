@@ -3,7 +3,10 @@
 What version 1.0.85 of Debian really does, see `tests/contract/targets.py` for the proof:
 - SPACE over blocks passes filemarks without a word, and counts them; SPACE is refused on a write-protected tape;
 - the end of data under SPACE is reported as NO SENSE 00/05 without information, also when it ends exactly there;
-- beyond its capacity every write reports early warning, without end.
+- beyond its capacity every write reports early warning, without end;
+- with wrong length the residual is the number of bytes that did come; short-form INFORMATION is right;
+- LOAD UNLOAD is START STOP UNIT: without bit 1 of byte 4 (RETEN on a tape) it does nothing and says GOOD;
+- SIGTERM is ignored while an initiator is logged in.
 """
 
 import os
