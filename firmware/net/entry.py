@@ -23,6 +23,7 @@ async def pair(session, request: int, values) -> None:
     pairing = session.appliance.pairing
     client, token, proof = await _slowed(session, "PAIRING", pairing.pair(values.nonce, values.proof))
     session.appliance.log.info("lan", "%s paired as client %s" % (session.peer, client.name))
+    await session.server.disconnect(client.id)  # whoever came in with the token that is void now
     await session.channel.send(message.PAIRED, request, client.uuid, token, proof, client.name)
 
 

@@ -295,6 +295,20 @@ async def test_connections_of_one_client_are_bounded():
     await _ready(door, identity)
 
 
+async def test_pairing_again_ends_the_sessions_of_the_old_token():
+    door = await stored_door()
+    identity = await _paired(door)
+    old = await _ready(door, identity)
+    agent = door.connect()
+    await agent.hello()
+    code = door.pairing.new_code(door.store.client_by_uuid(identity[0]))
+    await agent.send("PAIR", _NONCE, _proof(door, code), "host")
+    await _refused(old, "AUTH", True)
+    answer, paired, _ = await agent.receive()
+    assert answer == "PAIRED"
+    assert (await agent.ask("AUTH", paired.uuid, paired.token))[0] == "READY"
+
+
 async def test_repeated_failures_are_slowed_down():
     door = await stored_door()
     identity = await _paired(door)
