@@ -43,13 +43,17 @@ class HostAppliance:
     def __exit__(self, *failure) -> None:
         self.kill()
 
-    def start(self) -> None:
-        """Returns when the appliance says that it is ready. Raises AssertionError with its log if it does not."""
+    def start(self, port: int = 0) -> None:
+        """Returns when the appliance says that it is ready. Raises AssertionError with its log if it does not. `port` for agents."""
         self.folder.mkdir(parents=True, exist_ok=True)
         seen = self.log().count("bobbin: ready")
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                self._command, cwd=micropython.REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                self._command + ["--listen", "127.0.0.1:%d" % port],
+                cwd=micropython.REPOSITORY,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
             )
         deadline = time.monotonic() + _START_S
         while self.log().count("bobbin: ready") == seen:

@@ -71,14 +71,24 @@ async def _tape(session, values: dict) -> dict:
     return {"tape": status}
 
 
+# What comes first, in this order; the rest follows by name.
+_TAPE_ORDER = ("drive", "reason", "serial", "loaded", "write_protected", "cartridge", "name", "contents", "kept", "mounted")
+
+
 def _show_tape(data: dict) -> list:
     status = data["tape"]
-    rows = [(key.replace("_", " "), _plain(key, status[key])) for key in sorted(status) if key != "job"]
+    keys = [key for key in _TAPE_ORDER if key in status]
+    keys += sorted([key for key in status if key not in _TAPE_ORDER and key != "job"])
+    rows = [(_label(key), _plain(key, status[key])) for key in keys]
     job = status.get("job")
     if job:
         progress = "%s of %s" % (text.size(job["done_bytes"]), text.size(job["total_bytes"]))
         rows.append(("job", "%s, %s, %s" % (job["name"], progress, job["text"])))
     return text.pairs(rows)
+
+
+def _label(key: str) -> str:
+    return (key[: -len("_bytes")] if key.endswith("_bytes") else key).replace("_", " ")
 
 
 def _plain(key: str, value) -> str:
@@ -186,7 +196,7 @@ async def _version(session, values: dict) -> dict:
 
 
 def _show_pairs(data: dict) -> list:
-    return text.pairs([(key.replace("_", " "), _plain(key, data[key])) for key in sorted(data)])
+    return text.pairs([(_label(key), _plain(key, data[key])) for key in sorted(data)])
 
 
 async def _network(session, values: dict) -> dict:
