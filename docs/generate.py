@@ -1,4 +1,4 @@
-"""Writes the pages of docs/ that are made from tables: `python3 docs/generate.py`. tests/meta/test_pages.py checks that they are current."""
+"""Writes the pages of docs/ that are made from tables: `python3 docs/generate.py`. tests/meta/test_pages.py checks that they are so."""
 
 import importlib
 import struct
