@@ -221,15 +221,21 @@ def _drain(pipe):
 
 
 def _begin(session, wait_s: float):
-    """GRANT; waits while there is no slot, `wait_s` in all."""
+    """GRANT; waits while there is no slot, `wait_s` in all.
+
+    At first shorter than the appliance says: after a cut it may hold the old connection's backup for a moment.
+    """
     deadline = time.monotonic() + wait_s
+    pause_s = 0.5
     while True:
         try:
             return session.begin()
         except Refusal as refusal:
-            if refusal.name != "BUSY" or time.monotonic() >= deadline:
+            left_s = deadline - time.monotonic()
+            if refusal.name != "BUSY" or left_s <= 0:
                 raise
-            time.sleep(max(0.1, min(refusal.retry_s or 5, deadline - time.monotonic())))
+            time.sleep(min(pause_s, refusal.retry_s or _CUT_WAIT_S, left_s))
+            pause_s *= 2
 
 
 def backup(session, sources: list, cache: Cache | None = None, options: Options | None = None, progress=None, reconnect=None) -> Result:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import stat
 import subprocess
 import sys
@@ -14,13 +15,13 @@ _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__
 
 
 class Appliance:
-    """`tests/agent/serve.py` in a folder. BOBBIN_TEST_PYTHON names another interpreter to run it."""
+    """`tests/agent/serve.py` in a folder. BOBBIN_TEST_PYTHON is another command line of an interpreter."""
 
     def __init__(self, folder, size_mib: int = 2048):
-        interpreter = os.environ.get("BOBBIN_TEST_PYTHON", sys.executable)
+        interpreter = shlex.split(os.environ.get("BOBBIN_TEST_PYTHON", sys.executable))
         environment = {**os.environ, "PYTHONPATH": _ROOT, "MICROPYPATH": _ROOT + ":.frozen"}
         self.process = subprocess.Popen(
-            [interpreter, os.path.join(_ROOT, "tests/agent/serve.py"), str(folder), str(size_mib)],
+            [*interpreter, os.path.join(_ROOT, "tests/agent/serve.py"), str(folder), str(size_mib)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
