@@ -15,11 +15,13 @@ BLOCK = 256 * KIB
 class Bench:
     """The drive under test; a test file derives from it.
 
-    `reports_length`: the drive reports a block that is longer than the buffer. `end_bytes`: a cartridge from `small` is full
+    `reports_length`: the drive reports a block that is longer than the buffer. `reports_short`: `read` gives the length of a
+    shorter one, and not that of the buffer. `end_bytes`: a cartridge from `small` is full
     after about so many bytes (0: this drive has no hard end). `early`: it gives early warning before that. `can_protect`, `can_change`.
     """
 
     reports_length = True
+    reports_short = True
     end_bytes = 0
     early = False
     can_protect = True
@@ -128,7 +130,8 @@ async def check_sizes(bench) -> None:
     await tape.rewind()
     for number, size in enumerate(sizes):
         buffer = bytearray(BLOCK)
-        assert await tape.read(buffer) == size
+        length = await tape.read(buffer)
+        assert length == size if bench.reports_short else length >= size, (length, size)
         assert buffer[:size] == pattern(number, size)
     await raises(FileMark, tape.read(bytearray(BLOCK)))
     assert await tape.position() == len(sizes) + 1
@@ -210,7 +213,9 @@ async def check_overwrite(bench) -> None:
     for address in range(4):
         await expect(tape, address, LAYOUT[address])
     buffer = bytearray(4 * KIB)
-    assert await tape.read(buffer) == KIB and buffer[:KIB] == pattern(1000, KIB)
+    length = await tape.read(buffer)
+    assert length == KIB if bench.reports_short else length >= KIB, length
+    assert buffer[:KIB] == pattern(1000, KIB)
     await raises(BlankCheck, tape.read(buffer))
     await tape.close()
 
