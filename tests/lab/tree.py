@@ -50,7 +50,9 @@ def restore(wire: Wire, view: int) -> dict:
     """{name: content} of a view that `backup` made."""
     views = {row[0]: message.VIEW.tuple(*row) for row in wire.ask("VIEWS_GET", message.DISK, 0, expect="VIEWS").views}
     root = views[view]
-    (node,), _ = wire.fetch("ITEMS_GET", message.DISK, pack.NODES, [(root.root_group, root.root_index)])
+    nodes, lost = wire.fetch("ITEMS_GET", message.DISK, pack.NODES, [(root.root_group, root.root_index)])
+    assert not lost, lost
+    node = nodes[0]
     head, at = dtf.NODE.unpack_from(node)
     refs = []
     for _ in range(head.count):
