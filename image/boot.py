@@ -48,6 +48,8 @@ def run(arguments) -> int:
 
 def _talk(box) -> None:
     """Join this terminal and the first serial line until Ctrl-], end of input or power-off."""
+    from tests.lab.console import ConsoleClosed
+
     source, console = sys.stdin.fileno(), box.consoles[0]
     console.echo = lambda text: (sys.stdout.write(text), sys.stdout.flush())
     saved = termios.tcgetattr(source) if os.isatty(source) else None
@@ -55,9 +57,11 @@ def _talk(box) -> None:
         if saved:
             tty.setraw(source)
         while box.process.poll() is None:
-            console.pump()
-            for line in box.consoles[1:]:
-                line.pump()
+            try:
+                for line in box.consoles:
+                    line.pump()
+            except ConsoleClosed:
+                return
             typed = _typed(source)
             if typed is None or _ESCAPE in typed:
                 return

@@ -24,9 +24,16 @@ def _log(error: BaseException) -> None:
 
 def run() -> None:
     try:
+        from hal.errors import HalError
         from hal.linux import system
+        from hal.linux.modules import ModuleTable
 
         system.mount_kernel_filesystems()
+        # First of all modules: whatever happens from here on is to be found at the next boot.
+        try:
+            ModuleTable().load("efi_pstore")
+        except HalError as error:
+            print("crash log:", error)
         from firmware import main
 
         main.main(sys.argv[1:])

@@ -59,7 +59,7 @@ BUS_KEYS = {
 HEAP = "48m"
 COMMAND_LINE = " ".join((
     "quiet loglevel=4 console=tty0 console=ttyS0,115200",
-    "panic=10 oops=panic efi_pstore.pstore_disable=0",
+    "panic=10 oops=panic",
     "no_timer_check cryptomgr.notests initcall_blacklist=crypto_kdf108_init,jent_mod_init",
     "rdinit=/usr/bin/micropython -- -X heapsize=%s -m init" % HEAP,
 ))

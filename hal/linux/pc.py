@@ -1,7 +1,7 @@
 """A UEFI x86-64 box as a `hal.machine.Machine`: what `board/qemu_q35.py` and `board/pc_x86_64.py` have in common."""
 
 from hal.errors import HalError, NotReady
-from hal.linux import block, gpt, lan, system, volume
+from hal.linux import block, gpt, lan, pstore, system, volume
 from hal.linux.machine import LinuxMachine
 from hal.linux.modules import ModuleTable
 from hal.loop import now_ms, sleep_ms
@@ -12,7 +12,6 @@ _DEVICE_POLL_MS = 20
 _LINK_WAIT_MS = 10000
 _SG_CLASS = "/sys/class/scsi_generic"
 _SEQUENTIAL = "1"  # SPC-4 table 138: peripheral device type of a tape drive
-_PSTORE = "/sys/fs/pstore"
 
 
 class PcMachine(LinuxMachine):
@@ -105,20 +104,12 @@ class PcMachine(LinuxMachine):
         return LanDatagrams(await self.wait_link(), port, peer_port)
 
     def crash_logs(self) -> list:
-        """[(name, text)] of kernel panics that survived in EFI variables, oldest name first."""
-        found = []
-        for name in system.names(_PSTORE):
-            try:
-                with open("%s/%s" % (_PSTORE, name), "rb") as log:
-                    found.append((name, log.read(65536).decode("utf-8", "replace")))
-            except OSError as error:
-                self.warnings.append("crash log %s: %s" % (name, error))
-        return found
+        return pstore.join(pstore.read(system.names(pstore.FOLDER)))
 
     def clear_crash_logs(self) -> None:
-        """Free the EFI variables: they are few."""
-        for name in system.names(_PSTORE):
-            system.remove("%s/%s" % (_PSTORE, name))
+        """EFI variables are few."""
+        for name in system.names(pstore.FOLDER):
+            system.remove("%s/%s" % (pstore.FOLDER, name))
 
     async def _wait_disk(self, find, wait_ms: int):
         """What `find(devices)` gives: disks show up some time after their drivers. None after `wait_ms`."""

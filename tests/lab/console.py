@@ -13,6 +13,10 @@ class ConsoleTimeout(AssertionError):
     """The text did not come. The message ends with what came instead."""
 
 
+class ConsoleClosed(AssertionError):
+    """The other end of the line is gone: the appliance, or QEMU, has ended."""
+
+
 class Console:
     """`seen` is everything received so far, as text; `expect` searches from where the last one ended."""
 
@@ -31,8 +35,11 @@ class Console:
         self.send(text + "\r")
 
     def pump(self) -> bool:
-        """Take in what has arrived; True if there was any."""
-        data = self._port.read(max(1, self._port.in_waiting))
+        """Take in what has arrived; True if there was any. Raises ConsoleClosed."""
+        try:
+            data = self._port.read(max(1, self._port.in_waiting))
+        except (serial.SerialException, OSError):
+            raise ConsoleClosed("the line hung up; the last lines were:\n" + self.seen[-2000:])
         text = data.decode("utf-8", "replace")
         self.seen += text
         if text and self.echo:

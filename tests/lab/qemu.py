@@ -12,7 +12,7 @@ from pathlib import Path
 
 from image.paths import SEARCH
 from tests.lab import kvm
-from tests.lab.console import Console
+from tests.lab.console import Console, ConsoleClosed
 from tests.lab.qmp import Qmp
 
 OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
@@ -133,11 +133,17 @@ class Qemu:
         """Until the appliance has switched itself off. Raises subprocess.TimeoutExpired."""
         deadline = time.monotonic() + timeout_s
         while self.process.poll() is None:
-            for console in self.consoles:
-                console.pump()
+            self._drain()
             if time.monotonic() > deadline:
                 raise subprocess.TimeoutExpired("the appliance's power-off", timeout_s)
         self._release()
+
+    def _drain(self) -> None:
+        for console in self.consoles:
+            try:
+                console.pump()
+            except ConsoleClosed:
+                time.sleep(0.05)
 
     def kill(self) -> None:
         """Pull the plug: what the guest wrote is kept, what it had not yet written is lost."""

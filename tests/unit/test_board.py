@@ -4,7 +4,7 @@ import os
 
 from board import host, pc_x86_64, qemu_q35, select
 from hal.errors import NoSpace, NotReady
-from hal.linux import block, gpt, lan, modules, volume
+from hal.linux import block, gpt, lan, modules, pstore, volume
 
 _GIB = 1 << 30
 _MIB = 1 << 20
@@ -120,3 +120,17 @@ def test_host_arguments():
         except ValueError:
             continue
         raise AssertionError("%r was accepted" % words)
+
+
+def test_a_crash_is_put_together_from_its_parts():
+    records = [
+        ("dmesg-efi-2", "Panic#1 Part2\nfirst\nsecond\n"),
+        ("dmesg-efi-1", "Panic#1 Part1\nthird\n"),
+        ("dmesg-efi-3", "Oops#2 Part1\nother\n"),
+        ("console-1", "no title"),
+    ]
+    assert pstore.join(records) == [("Oops 2", "other\n"), ("Panic 1", "first\nsecond\nthird\n"), ("console-1", "no title")]
+    assert pstore.join([("x", "Panic#1 Part1\n" + "a" * 9000 + "end")])[0][1].endswith("end")
+    assert len(pstore.join([("x", "Panic#1 Part1\n" + "a" * 9000)])[0][1]) == 6000
+    for title in ("", "Panic", "Panic#", "Panic#x Part1", "#1 Part1", "Panic#1 Part"):
+        assert pstore.parse_title(title) is None
