@@ -33,6 +33,8 @@ class Cache:
         self._used: set = set()
         try:
             self._db = self._open(path)
+        except sqlite3.OperationalError as error:  # locked, full, not permitted: not broken
+            raise AgentError("STATE", f"{path}: cannot open the cache: {error}") from None
         except sqlite3.DatabaseError:
             self._db = self._again(path)
 
@@ -46,9 +48,10 @@ class Cache:
         if version not in (0, _VERSION):
             db.close()
             raise sqlite3.DatabaseError("other version")
-        db.executescript(_SCHEMA)
-        db.execute(f"PRAGMA user_version={_VERSION}")
-        db.commit()
+        if not version:
+            db.executescript(_SCHEMA)
+            db.execute(f"PRAGMA user_version={_VERSION}")
+            db.commit()
         return db
 
     def _again(self, path: str) -> sqlite3.Connection:

@@ -14,7 +14,7 @@ from firmware.formats.frame import FRAME
 from firmware.formats.record import FormatError
 from firmware.formats.refusal import NAMES, Refusal
 
-STALL_S = 180  # the other end takes or sends nothing for so long: the connection is dead
+STALL_S = 900  # the other end takes or sends nothing for so long: it hangs. A tape may take minutes to get to a place
 REPLY_FRAMES = 24  # frames of one reply that may wait for their reader
 _SLICE_BYTES = 1 << 17
 _LAST = (message.END, message.ERROR)  # frames that end a stream

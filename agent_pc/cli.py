@@ -33,6 +33,7 @@ def _pair(arguments) -> tuple:
 
 def _backup(arguments) -> tuple:
     held = states.load(arguments.state)
+    lock = held.lock()
     cache = Cache(held.cache_path)
     progress = Progress(arguments.progress, "backup")
     options = backups.Options(arguments.label, arguments.one_file_system, arguments.wait)
@@ -50,6 +51,7 @@ def _backup(arguments) -> tuple:
         for session in sessions:
             session.close()
         cache.close()
+        lock.close()
     problems = [(listing.path_text(path), text) for path, text in result.problems]
     counts = result.counts
     lines = [

@@ -107,17 +107,18 @@ class Session:
         """Reply for the fingerprint set of file object `ref`; give it to `prints`."""
         return self.channel.ask(message.PRINTS_GET, *ref)
 
-    def prints(self, reply) -> bytes:
-        """Packed fingerprint set (bdm.prints), in file order."""
-        out = []
+    def prints(self, reply, chunks: int) -> bytes:
+        """Packed fingerprint set (bdm.prints) of a file of `chunks`, in file order."""
+        out, count = [], 0
         while True:
             _, value = reply.get(message.PRINTS)
             out.append(sets.pack(value.prints))
+            count += len(value.prints)
             if value.last:
                 reply.done()
                 return b"".join(out)
-            if not value.prints:
-                raise AgentError("PROTOCOL", "appliance: PRINTS: an empty frame that is not the last")
+            if not value.prints or count > chunks:
+                raise AgentError("PROTOCOL", f"appliance: PRINTS: expected {chunks} rows, got {count} and more")
 
     def views(self, source: str = "disk") -> tuple:
         """(tape label, [wire.VIEW tuples by number])."""

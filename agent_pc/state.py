@@ -4,6 +4,7 @@ One directory, one appliance: `appliance.json` (0600) and the caches beside it.
 """
 
 import base64
+import fcntl
 import json
 import os
 import tempfile
@@ -12,6 +13,7 @@ from agent_pc.exits import AgentError
 from firmware.formats.frame import PORT
 
 _FILE = "appliance.json"
+_LOCK = "lock"
 
 
 def default_directory() -> str:
@@ -52,6 +54,16 @@ class State:
     def cache_path(self) -> str:
         """Where the cached DTF of this appliance and client lies."""
         return os.path.join(self.directory, f"cache-{self.client.hex()}.sqlite")
+
+    def lock(self):
+        """Open file; while it is open no other backup of this state begins. Raises AgentError(BUSY)."""
+        file = open(os.path.join(self.directory, _LOCK), "w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise AgentError("BUSY", f"state directory {self.directory}: another backup is running from it; wait for its end") from None
+        return file
 
     def save(self) -> None:
         """Write atomically, readable by the owner only. Raises AgentError(STATE)."""

@@ -8,6 +8,15 @@ from agent_pc.exits import AgentError, Cut
 
 CONNECT_S = 10
 
+# An appliance that lost its power is noticed after two minutes.
+_OPTIONS = (
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 6),
+)
+
 
 def _context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -28,7 +37,8 @@ def connect(host: str, port: int, timeout_s: float = CONNECT_S) -> ssl.SSLSocket
         reason = error.strerror or str(error) or type(error).__name__
         raise Cut(f"appliance {where}: cannot connect: {reason}; check that it is on and the address is right") from None
     try:
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for level, option, value in _OPTIONS:
+            raw.setsockopt(level, option, value)
         return _context().wrap_socket(raw)
     except (OSError, ssl.SSLError) as error:
         raw.close()

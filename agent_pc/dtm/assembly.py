@@ -55,7 +55,8 @@ class Assembly:
             if messages is not None:
                 self._file(event, messages)
             self._count(event)
-            self._progress.done(event.status.st_size)
+            if messages is None:
+                self._progress.done(event.status.st_size)
         elif isinstance(event, Link):
             self._count(event.first)
         else:
@@ -89,11 +90,13 @@ class Assembly:
 
     def _collect(self, task: Task, messages) -> tuple:
         """(_Parts, Outcome or text)."""
-        parts = _Parts()
+        parts, shown = _Parts(), 0
         for message in messages:
             kind = message[0]
             if kind == "chunks":
                 self._chunks(parts, message[1], message[2])
+                shown += len(message[1])
+                self._progress.done(len(message[1]))
             elif kind == "runs":
                 for run in message[1]:
                     parts.add(*run)
@@ -106,6 +109,7 @@ class Assembly:
             elif kind == "same":
                 parts.same = True
             else:
+                self._progress.done(task.status.st_size - shown)
                 return parts, message[1]
         return parts, "reading ended early"
 

@@ -82,11 +82,13 @@ class Pipe:
             self._rows.append(row)
             self._changed.notify_all()
 
-    def get(self):
+    def get(self, idle=None):
+        """The next row. `idle()` is called every second that none comes."""
         with self._changed:
             while not self._rows:
                 self._running()
-                self._changed.wait(1)
+                if not self._changed.wait(1) and idle is not None:
+                    idle()
             row = self._rows.popleft()
             self._changed.notify_all()
             return row

@@ -11,6 +11,7 @@ _COMPRESSORS = 2
 _QUEUE_PACKS = 12
 _SYNC_BYTES = 64 << 20
 _BURST_S = 0.5
+_SILENT_S = 60  # the appliance gives up whoever says nothing for long
 
 
 class Sender:
@@ -25,6 +26,7 @@ class Sender:
         self._synced = None
         self._since_sync = 0
         self._due = time.monotonic()
+        self._spoke = time.monotonic()
         self.packs = 0
 
     def send(self, kind: int, group: int, first: int, rows: list, buffers: list) -> None:
@@ -40,15 +42,22 @@ class Sender:
 
     def run(self) -> None:
         """Until `finish`; everything is with the TLS connection then."""
-        while (future := self._queue.get()) is not None:
+        while (future := self._queue.get(self._idle)) is not None:
             body = future.result()
             self._wait(len(body))
             self._channel.send(message.PACK, 0, body)
+            self._spoke = time.monotonic()
             self.packs += 1
             self._since_sync += len(body)
             if self._since_sync >= _SYNC_BYTES:
                 self._sync()
         self._settle()
+
+    def _idle(self) -> None:
+        """A long scan finds nothing to send: say so."""
+        if time.monotonic() - self._spoke > _SILENT_S:
+            self._sync()
+            self._spoke = time.monotonic()
 
     def _sync(self) -> None:
         """Ask for durability; the answer is looked at when the next one is asked."""

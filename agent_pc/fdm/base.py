@@ -61,9 +61,11 @@ def _way(tree: Tree, top: Entry, path: bytes) -> dict:
 def _fill(tree: Tree, top: Entry) -> None:
     """The cache was lost: bring the nodes of the view, hundreds at a time."""
     waiting = [top.ref[1:]]
+    seen = set(waiting)
     while waiting:
-        batch, waiting = waiting[-_FILL:], waiting[:-_FILL]
-        for parts, _ in tree.directories(batch):
-            waiting.extend(
-                [row.ref[1:] for _, _, listed in parts for row in listed if row.type == dtf.DIRECTORY and row.ref[0] == dtf.NODE_REF]
-            )
+        batch = waiting[-_FILL:]
+        del waiting[-_FILL:]
+        rows = [row for parts, _ in tree.directories(batch) for _, _, listed in parts for row in listed]
+        below = {row.ref[1:] for row in rows if row.type == dtf.DIRECTORY and row.ref[0] == dtf.NODE_REF} - seen
+        seen |= below
+        waiting.extend(sorted(below))

@@ -102,7 +102,7 @@ class Elimination:
         asked = [(task, self._session.prints_ask(task.old.ref)) for task in wanted]
         for task, reply in asked:
             try:
-                task.old.take_prints(self._session.prints(reply))
+                task.old.take_prints(self._session.prints(reply, task.old.chunks))
             except Refusal as refusal:
                 if refusal.name not in ("NOT_FOUND", "CORRUPT"):
                     raise

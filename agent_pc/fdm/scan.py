@@ -238,14 +238,14 @@ class Scan:
 
     def _deleted(self, gone) -> None:
         """Count the files that are no longer there."""
-        waiting = list(gone)
+        waiting = [(entry, 0) for entry in gone]
         while waiting:
-            entry = waiting.pop()
+            entry, depth = waiting.pop()
             if entry.type == dtf.REGULAR:
                 self._counts.deleted += 1
-            elif entry.type == dtf.DIRECTORY and entry.ref[0] == dtf.NODE_REF:
+            elif entry.type == dtf.DIRECTORY and entry.ref[0] == dtf.NODE_REF and depth < limits.TREE_DEPTH:
                 [(parts, _)] = self._old.directories([entry.ref[1:]])
-                waiting.extend([below for _, _, listed in parts for below in listed])
+                waiting.extend([(below, depth + 1) for _, _, listed in parts for below in listed])
 
 
 def normal_sources(arguments: list) -> list:

@@ -14,6 +14,7 @@ _BATCH_BYTES = 32 << 20
 _SPAN_CHUNKS = 2048
 _ROWS = 1024
 _REQUESTS = 3
+_STOP_S = 10
 
 
 class Files:
@@ -86,6 +87,12 @@ class Files:
         self.flush()
         self._asked.put(None)
         self._line.join(self._thread)
+
+    def stop(self) -> None:
+        """After `finish` or when the restore ends early: nothing half written stays."""
+        if self._thread.is_alive():
+            self._session.channel.close()  # it may be waiting for the appliance
+            self._thread.join(_STOP_S)
 
     # -- the writing thread
 

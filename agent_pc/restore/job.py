@@ -76,6 +76,7 @@ class Restore:
             raise self._line.error or AgentError("INTERNAL", "restore: stopped without a reason") from None
         finally:
             self._line.stop()
+            self._files.stop()
 
     def _one(self, path: tuple, entry) -> None:
         if path[:-1] in self._failed:
