@@ -236,8 +236,11 @@ def pack_hdr1(name: str, generation: int, created: str, expires: str) -> bytes:
 
 
 def parse_vol1(block):
-    """(volume serial, implementation), trimmed text, of a VOL1 block, or None if it is none."""
-    raw = bytes(block)
+    """(volume serial, implementation), trimmed text, of a VOL1 block, or None if it is none.
+
+    It may be longer: not every chain of drive and host adapter tells the length of a short block.
+    """
+    raw = bytes(block[:ANSI_BYTES])
     if len(raw) != ANSI_BYTES or raw[:4] != b"VOL1":
         return None
     return _printable(raw[4:10]), _printable(raw[24:37])
