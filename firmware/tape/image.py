@@ -101,7 +101,8 @@ def _unfinished(found) -> NotReady:
 
 async def _find_index(tape, processor, found: Found) -> tuple:
     """(address of the index, label, its data blocks). The filemarks lead there; where labels are damaged, the index names them."""
-    buffer = memoryview(bytearray(_PROBE_BYTES))
+    # No longer than need be: istgt refuses a read whose buffer reaches beyond its end of medium.
+    buffer = memoryview(bytearray(found.label.block_bytes if found.label else _PROBE_BYTES))
     try:
         if found.kind != OURS:
             await tape.rewind()

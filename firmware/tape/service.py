@@ -12,10 +12,12 @@ from firmware.tape.mount import mount
 from firmware.tape.verify import verify
 from firmware.tape.writer import ImageWriter, least_bytes
 from hal.errors import BusError, HalError, MediumError, NotReady, Timeout, UnitAttention, Unsupported, WriteProtected
-from hal.loop import now_ms
+from hal.loop import now_ms, sleep_ms
 from hal.ssc.drive import SscTape
 
 _BLOCK_GRANULE = 512
+_ABSENT_TRIES = 8  # a cartridge that was just put in; istgt denies it six times
+_ABSENT_MS = 200
 _LOST_TRACK = (UnitAttention, BusError, Timeout)
 
 
@@ -170,6 +172,11 @@ class TapeService:
         """(tape, Found) of the cartridge in the drive, looked at now. Raises NotReady, WriteProtected."""
         tape = await self._drive()
         status = await tape.status()
+        for _ in range(_ABSENT_TRIES):
+            if status.loaded:
+                break
+            await sleep_ms(_ABSENT_MS)
+            status = await tape.status()
         if not status.loaded:
             raise NotReady("there is no tape in the drive: insert one, or `tape load` the one that was ejected")
         if writing and status.write_protected:
