@@ -65,6 +65,8 @@ class Tape:
     async def read(self, buffer) -> int:
         """Read the next block into `buffer`, give its length in bytes.
 
+        Where neither the drive reports wrong length nor the host adapter a residual (istgt behind QEMU), a shorter block seems as
+        long as the buffer and a longer one is cut: what a block is must be told by its contents, not by its length.
         Raises FileMark, BlankCheck, MediumError (position is behind the bad block where the drive allows it, see
         `position`), WrongLength (block longer than the buffer; position is behind it).
         """

@@ -1,6 +1,6 @@
-"""A simulated SSC tape drive as a SCSI target: profiles of good and poor drives, scripted faults. Used by tests and by the host board without hardware.
+"""A simulated SSC tape drive as a SCSI target: profiles of good and poor drives, scripted faults. Used by tests.
 
-Ref: SSC-3 clause 7; the profiles repeat what istgt 0.4 and tgt 1.0.85 were observed to do.
+Ref: SSC-3 clause 7; the profiles repeat what istgt 0.4, the same behind QEMU's iSCSI driver, and tgt 1.0.85 were observed to do.
 """
 
 import struct
@@ -21,13 +21,14 @@ class Profile:
 
     `locate`: LOCATE works. `immediate`: IMMED is accepted. `ili`: wrong length is reported. `stops`: SPACE over blocks stops at
     a filemark. `skips`: a medium error on read leaves the position behind the block. `descriptor`: descriptor sense.
-    `spaces_protected`: SPACE works on a write-protected medium. `polls`: TEST UNIT READY says "in progress" so often after motion.
+    `residuals`: the transport tells how much of the buffer was not filled. `spaces_protected`: SPACE works on a write-protected
+    medium. `polls`: TEST UNIT READY says "in progress" so often after motion.
     """
 
     DEFAULTS = {
         "vendor": "BOBBIN", "product": "SIMULATED TAPE", "revision": "1.00", "serial": "SIM00001", "position": "true", "origin": 0,
         "locate": True, "immediate": True, "ili": True, "stops": True, "skips": True, "descriptor": False, "spaces_protected": True,
-        "polls": 2, "max_block": 1 << 23, "min_block": 1,
+        "polls": 2, "max_block": 1 << 23, "min_block": 1, "residuals": True,
     }  # fmt: skip
 
     def __init__(self, **traits):
@@ -40,6 +41,7 @@ PROFILES = {
     "descriptor": Profile(descriptor=True, skips=False),
     "plain": Profile(position=None, locate=False, immediate=False),  # SPACE is all it has
     "istgt": Profile(vendor="QUANTUM", product="DLT8000", origin=1, ili=False, stops=False, skips=False, polls=0),
+    "istgt_qemu": Profile(vendor="QUANTUM", product="DLT8000", origin=1, ili=False, stops=False, skips=False, polls=0, residuals=False),
     "tgt": Profile(vendor="IET", product="VIRTUAL-TAPE", position="zero", locate=False, stops=False, skips=False,
                    spaces_protected=False, polls=0),
 }  # fmt: skip
@@ -173,7 +175,7 @@ class SimTapeDrive(ScsiTransport):
             if command[0] != cdb.INQUIRY:
                 self._check_ready(command[0])
             done = handler(self, command, data_out if data_out is not None else data_in)
-            return ScsiResult(GOOD, b"", length - (done or 0))
+            return ScsiResult(GOOD, b"", length - (done or 0) if self.profile.residuals else 0)
         except _Check as check:
             return ScsiResult(CHECK_CONDITION, self._sense(check), check.residual)
 

@@ -97,6 +97,7 @@ DRIVERS = (
     ("tape", "descriptor", tape.CASES, sim_tape.drive("descriptor")),
     ("tape", "plain", tape.CASES, sim_tape.drive("plain")),
     ("tape", "like_istgt", tape.CASES, sim_tape.drive("istgt")),
+    ("tape", "like_istgt_in_qemu", tape.CASES, sim_tape.drive("istgt_qemu")),
     ("tape", "like_tgt", tape.CASES, sim_tape.drive("tgt")),
 )
 

@@ -16,6 +16,7 @@ class SimBench(tape.Bench):
         self.name = profile
         self.profile = PROFILES[profile]
         self.reports_length = self.profile.ili
+        self.reports_short = self.profile.ili or self.profile.residuals
 
     def _drive(self, cartridge):
         self.drive = SimTapeDrive(cartridge, self.profile)

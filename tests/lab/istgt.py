@@ -4,6 +4,7 @@ What version 0.4 (20111008) of Debian really does:
 - the beginning of the tape counts as a block: after the first block READ POSITION says 2, LOCATE(1) is the first block;
 - a block that is longer than the buffer is cut, a shorter one is short, both with status GOOD: no wrong length is ever reported;
 - a read whose buffer reaches beyond the end of medium is a medium error, whatever is recorded there;
+- the first block written over a file that has filemarks behind it is a false medium error if it is shorter than 128 bytes;
 - no early warning; VOLUME OVERFLOW at the end, and then for every write and filemark until the tape is moved;
 - a data block whose own header is damaged ends with CHECK CONDITION without sense, and hides all that follows up to the
   next filemark: LOCATE walks the headers from there;
