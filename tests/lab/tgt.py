@@ -18,6 +18,10 @@ from tests.lab.target import Target, main
 
 _TARGET = "iqn.2024-01.net.bobbin.lab:poor"
 
+# The defaults cut every block into pieces of 8 KiB.
+_PARAMETERS = (("MaxRecvDataSegmentLength", "262144"), ("MaxXmitDataSegmentLength", "262144"),
+               ("FirstBurstLength", "262144"), ("MaxBurstLength", "1048576"))  # fmt: skip
+
 # Cartridge file, big-endian: checksum, bytes on disk, block size, type, number, offsets of the header before, this, the next.
 _HEADER = struct.Struct(">IIIIQQQQ")
 _FILEMARK, _END = 0x40, 0x20
@@ -57,6 +61,8 @@ class Tgt(Target):
         self._admin("target", "new", "--tid", "1", "--targetname", _TARGET)
         self._admin("logicalunit", "new", "--tid", "1", "--lun", "1", "--device-type", "tape", "--bstype", "ssc",
                     "--backing-store", str(cartridge))  # fmt: skip
+        for name, value in _PARAMETERS:
+            self._admin("target", "update", "--tid", "1", "--name", name, "--value", value)
         self._admin("target", "bind", "--tid", "1", "--initiator-address", "ALL")
 
     def _url(self, state: dict) -> str:
