@@ -45,6 +45,7 @@ class Appliance:
         self._began_ms = now_ms()
         self._stop = asyncio.Event()
         self._reboot = False
+        self._formatting = False
 
     # Starting
 
@@ -264,15 +265,28 @@ class Appliance:
         busy = self.busy_with()
         if busy:
             raise Refusal("BUSY", "%s: wait until it is done" % busy)
-        await self.close_volume()
-        self.volume_state = board.FOREIGN  # until it has worked
-        await self.machine.format_volume()
-        await self._open_volume(True)
-        self.volume_state = board.OURS
+        self._formatting = True
+        try:
+            await self._end_sessions()
+            await self.close_volume()
+            self.volume_state = board.FOREIGN  # until it has worked
+            await self.machine.format_volume()
+            await self._open_volume(True)
+            self.volume_state = board.OURS
+        finally:
+            self._formatting = False
         self.log.info("disk", "the data disk was formatted")
+
+    async def _end_sessions(self) -> None:
+        """Agents that restore would read from a store that is gone."""
+        if self.server and self.store:
+            for client in self.store.clients():
+                await self.server.disconnect(client.id)
 
     def busy_with(self) -> str:
         """What forbids to take the disk away, "" if nothing does."""
+        if self._formatting:
+            return "the disk is being formatted"
         backups = self.server.status()["backups"] if self.server else 0
         if backups:
             return "%d backups are running" % backups

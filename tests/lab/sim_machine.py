@@ -176,6 +176,9 @@ class SimMachine(Machine):
     def pbkdf2(self, password: bytes, salt: bytes, rounds: int) -> bytes:
         return _pbkdf2(password, salt, min(rounds, 10))
 
+    def memory(self) -> dict:
+        return {}
+
     async def power_off(self) -> None:
         self.off = "off"
 

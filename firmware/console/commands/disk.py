@@ -28,6 +28,7 @@ async def _format(session, values: dict) -> dict:
     await session.write_lines(text.wrap("The data disk is %s." % name) + [_contents(appliance, holds)])
     if (await session.ask("Type %s to format it: " % WORD)).strip() != WORD:
         raise Cancelled()
+    await session.write("formatting ...\n")
     await appliance.format_disk()
     return {"disk": name, "held": holds, "text": "the disk is formatted and ready for backups"}
 
