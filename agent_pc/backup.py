@@ -5,6 +5,7 @@ Threads, each handing on through a bounded queue: the scan (the caller's thread)
 everything that it refers to is.
 """
 
+import dataclasses
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -62,7 +63,7 @@ class Result:
         self.counts.problems += 1
 
     def as_dict(self) -> dict:
-        return {"view": self.view, "stored_bytes": self.stored_bytes, **self.counts.as_dict()}
+        return {"view": self.view, "stored_bytes": self.stored_bytes, **dataclasses.asdict(self.counts)}
 
 
 class Attempt:
@@ -150,7 +151,9 @@ class Attempt:
 
     def _split(self, events: list) -> None:
         """Units of work for the readers: one large file, or events with some small ones."""
-        unit, small, size = [], [], 0
+        unit: list = []
+        small: list = []
+        size = 0
         for event in events:
             unread = isinstance(event, Task) and event.slot is None
             if unread and event.status.st_size > contents.BLOCK_BYTES:
@@ -208,7 +211,7 @@ def _read_into(task: Task, pipe, line: Line) -> None:
             pipe.put(message)
     except Stopped:
         pass
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001  the assembling thread waits for this one
         line.stop(error)
 
 
@@ -238,7 +241,9 @@ def _begin(session, wait_s: float):
             pause_s *= 2
 
 
-def backup(session, sources: list, cache: Cache | None = None, options: Options | None = None, progress=None, reconnect=None) -> Result:
+def backup(
+    session, sources: list, cache: Cache | None = None, options: Options | None = None, progress=None, reconnect=None
+) -> Result:
     """Back up `sources` (paths) as one view. `reconnect()` gives a new Session after a cut; without it a cut raises.
 
     Raises AgentError SOURCE, UNREACHABLE; Refusal BUSY, FULL, NO_DISK ... Files that could not be read are in `problems`.

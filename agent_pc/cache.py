@@ -36,7 +36,7 @@ class Cache:
         except sqlite3.OperationalError as error:  # locked, full, not permitted: not broken
             raise AgentError("STATE", f"{path}: cannot open the cache: {error}") from None
         except sqlite3.DatabaseError:
-            self._db = self._again(path)
+            self._db = self._again(path or ":memory:")
 
     def _open(self, path: str | None) -> sqlite3.Connection:
         if path and not os.path.exists(path):

@@ -25,7 +25,7 @@ class Reply:
 
     def __init__(self, channel: "Channel", request: int):
         self._channel = channel
-        self._frames = collections.deque()
+        self._frames: collections.deque = collections.deque()
         self._changed = threading.Condition()
         self._unwanted = False
         self.request = request
@@ -187,13 +187,15 @@ class Channel:
         except (OSError, EOFError) as error:
             reason = "closed by the appliance" if isinstance(error, EOFError) else str(error)
             self._fail(Cut(f"appliance {self.where}: connection lost: {reason}"))
-        except Exception as error:  # whatever it is, those who wait must hear of it
+        except Exception as error:  # noqa: BLE001  those who wait must hear of it
             self._fail(error)
 
     def _frame(self) -> None:
         head, _ = FRAME.unpack_from(self._read(FRAME.size))
         if message.SENDER.get(head.type) != "appliance" or head.flags or head.length > limits.FRAME_BYTES:
-            raise AgentError("PROTOCOL", f"appliance {self.where}: expected a frame, got type {head.type} of {head.length} bytes")
+            raise AgentError(
+                "PROTOCOL", f"appliance {self.where}: expected a frame, got type {head.type} of {head.length} bytes"
+            )
         body = self._read(head.length)
         self.bytes_received += FRAME.size + head.length
         with self._table:

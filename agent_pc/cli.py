@@ -54,13 +54,13 @@ def _backup(arguments) -> tuple:
         lock.close()
     problems = [(listing.path_text(path), text) for path, text in result.problems]
     counts = result.counts
-    lines = [
+    text = (
         f"view {result.view}: {counts.files} files, {counts.bytes} bytes; {counts.new} new, {counts.modified} modified, "
         f"{counts.redundant} redundant, {counts.touched} touched, {counts.unchanged} unchanged, {counts.deleted} deleted; {result.bytes_sent} bytes sent"
-    ]
+    )
     document = {**result.as_dict(), "failed": [{"path": path, "text": text} for path, text in problems]}
     _complain(problems)
-    return STATUS["PARTIAL"] if problems else 0, document, lines
+    return STATUS["PARTIAL"] if problems else 0, document, [text]
 
 
 def _views(arguments) -> tuple:
@@ -69,7 +69,8 @@ def _views(arguments) -> tuple:
         found = listing.views(session, arguments.source, _labels(held))
     lines = [f"tape {found['tape']}"] if found["tape"] else []
     lines += [
-        f"{row['view']:>5}  {row['time']}  {row['files']:>9} files  {row['bytes']:>15} bytes  {row['label']}".rstrip() for row in found["views"]
+        f"{row['view']:>5}  {row['time']}  {row['files']:>9} files  {row['bytes']:>15} bytes  {row['label']}".rstrip()
+        for row in found["views"]
     ]
     return 0, found, lines or ["no views yet"]
 
@@ -112,7 +113,13 @@ def _status(arguments) -> tuple:
     held = states.load(arguments.state)
     with Session.open(held) as session:
         appliance = session.status()
-        document = {"host": held.host, "port": held.port, "client": session.name, "software": session.welcome.software, "appliance": appliance}
+        document = {
+            "host": held.host,
+            "port": held.port,
+            "client": session.name,
+            "software": session.welcome.software,
+            "appliance": appliance,
+        }
     lines = [f"client {document['client']} of the appliance at {held.host}:{held.port} ({document['software']})"]
     return 0, document, lines + [f"{key}: {value}" for key, value in appliance.items()]
 
@@ -127,9 +134,15 @@ def _complain(problems: list) -> None:
         print(f"bobbin: {path}: {text}", file=sys.stderr)
 
 
-_SOURCE = ("--source", {"choices": tuple(SOURCES), "default": "disk", "help": "the appliance's disk, or the tape mounted in it"})
+_SOURCE = (
+    "--source",
+    {"choices": tuple(SOURCES), "default": "disk", "help": "the appliance's disk, or the tape mounted in it"},
+)
 _VIEW = ("--view", {"type": int, "metavar": "N", "help": "view number (default: the last)"})
-_PROGRESS = ("--progress", {"choices": ("auto", "always", "never"), "default": "auto", "help": "progress bar on stderr (auto: on a terminal)"})
+_PROGRESS = (
+    "--progress",
+    {"choices": ("auto", "always", "never"), "default": "auto", "help": "progress bar on stderr (auto: on a terminal)"},
+)
 
 # name, handler, help, arguments
 COMMANDS = (
@@ -150,7 +163,15 @@ COMMANDS = (
             ("directory", {"nargs": "+", "metavar": "DIR"}),
             ("--label", {"default": "", "metavar": "TEXT", "help": "kept on this PC, shown by views"}),
             ("--one-file-system", {"action": "store_true", "help": "do not enter other mounted filesystems"}),
-            ("--wait", {"type": float, "default": 300, "metavar": "S", "help": "seconds to wait for a slot or for the appliance to return"}),
+            (
+                "--wait",
+                {
+                    "type": float,
+                    "default": 300,
+                    "metavar": "S",
+                    "help": "seconds to wait for a slot or for the appliance to return",
+                },
+            ),
             _PROGRESS,
         ),
     ),
@@ -168,13 +189,21 @@ COMMANDS = (
         (
             ("path", {"nargs": "*", "metavar": "PATH", "help": "default: everything in the view"}),
             _VIEW,
-            ("--to", {"required": True, "metavar": "DIR", "help": "PATH /a/b comes back as DIR/a/b; --to / puts it in its place"}),
+            (
+                "--to",
+                {"required": True, "metavar": "DIR", "help": "PATH /a/b comes back as DIR/a/b; --to / puts it in its place"},
+            ),
             ("--overwrite", {"action": "store_true", "help": "replace files that exist (default: refuse them)"}),
             _SOURCE,
             _PROGRESS,
         ),
     ),
-    ("status", _status, "what the appliance says of itself and of this client; JSON: host, port, client, software, appliance", ()),
+    (
+        "status",
+        _status,
+        "what the appliance says of itself and of this client; JSON: host, port, client, software, appliance",
+        (),
+    ),
     (
         "console",
         _console,
@@ -196,12 +225,21 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="bobbin", description="Backs this PC up to a Bobbin appliance.", epilog=epilog(), formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = _Parser(
+        prog="bobbin",
+        description="Backs this PC up to a Bobbin appliance.",
+        epilog=epilog(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"bobbin {VERSION}")
     verbs = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     for name, handler, text, arguments in COMMANDS:
-        verb = verbs.add_parser(name, help=text, description=text, epilog=epilog(), formatter_class=argparse.RawDescriptionHelpFormatter)
-        verb.add_argument("--state", default=states.default_directory(), metavar="DIR", help="state directory (default: %(default)s)")
+        verb = verbs.add_parser(
+            name, help=text, description=text, epilog=epilog(), formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        verb.add_argument(
+            "--state", default=states.default_directory(), metavar="DIR", help="state directory (default: %(default)s)"
+        )
         verb.add_argument("--json", action="store_true", help="print one JSON document")
         verb.add_argument("--debug", action="store_true", help="show where an internal error came from")
         for flag, options in arguments:
@@ -219,14 +257,25 @@ def _run(arguments) -> tuple:
     except Refusal as refusal:
         name, status, text = refusal.name, status_of_refusal(refusal.code), f"the appliance refused: {refusal.text}"
     except KeyboardInterrupt:
-        done = {"backup": "nothing was committed; the next backup goes on from here", "restore": "files restored so far are complete"}
-        name, status, text = "INTERRUPTED", STATUS["INTERRUPTED"], "stopped; " + done.get(arguments.command, "nothing was changed")
+        done = {
+            "backup": "nothing was committed; the next backup goes on from here",
+            "restore": "files restored so far are complete",
+        }
+        name, status, text = (
+            "INTERRUPTED",
+            STATUS["INTERRUPTED"],
+            "stopped; " + done.get(arguments.command, "nothing was changed"),
+        )
     except (OSError, sqlite3.Error) as error:
         name, status, text = "STATE", STATUS["STATE"], f"{arguments.command}: {error}"
         if arguments.debug:
             traceback.print_exc()
-    except Exception as error:
-        name, status, text = "INTERNAL", STATUS["INTERNAL"], f"{arguments.command}: internal error: {error!r}; --debug shows where"
+    except Exception as error:  # noqa: BLE001  never a traceback
+        name, status, text = (
+            "INTERNAL",
+            STATUS["INTERNAL"],
+            f"{arguments.command}: internal error: {error!r}; --debug shows where",
+        )
         if arguments.debug:
             traceback.print_exc()
     return status, {"error": {"name": name, "status": status, "text": text}}, [], text

@@ -55,4 +55,4 @@ def status_of_refusal(code: int) -> int:
 
 def epilog() -> str:
     """The table as help text."""
-    return "exit status:\n" + "\n".join("  %3d  %s" % (status, meaning) for _, status, meaning in _TABLE)
+    return "exit status:\n" + "\n".join(f"  {status:>3}  {meaning}" for _, status, meaning in _TABLE)

@@ -104,4 +104,6 @@ def _verify(opened: Opened) -> None:
     else:
         came = [blake(item) for item in opened.items()]
     if came != opened.hashes:
-        raise AgentError("LOST", "appliance: an item of a pack failed its check; try again, then `store check` on the appliance")
+        raise AgentError(
+            "LOST", "appliance: an item of a pack failed its check; try again, then `store check` on the appliance"
+        )

@@ -46,13 +46,17 @@ def _writable(directory: str) -> None:
     try:
         prepare(directory)
     except OSError as error:
-        raise AgentError("STATE", f"state directory {directory}: cannot write: {error.strerror}; choose another with --state") from None
+        raise AgentError(
+            "STATE", f"state directory {directory}: cannot write: {error.strerror}; choose another with --state"
+        ) from None
 
 
 def _prove(channel, key: bytes, digest: bytes):
     """PAIRED. Raises AgentError(PAIRING) if the appliance cannot show that it knows the code."""
     nonce = os.urandom(16)
-    answer = channel.call(message.PAIR, (nonce, _proof(key, pairing.AGENT_LABEL, digest, nonce), socket.gethostname()[:64]), message.PAIRED)
+    answer = channel.call(
+        message.PAIR, (nonce, _proof(key, pairing.AGENT_LABEL, digest, nonce), socket.gethostname()[:64]), message.PAIRED
+    )
     if not hmac.compare_digest(answer.proof, _proof(key, pairing.APPLIANCE_LABEL, digest, nonce)):
         raise AgentError("PAIRING", "appliance: it does not know the pairing code itself; nothing was kept. Check the address")
     return answer

@@ -6,6 +6,7 @@ Raises Refusal for what the appliance refuses, Cut when the connection is gone, 
 import json
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Self
 
 from agent_pc import VERSION, packs, tls
 from agent_pc.bdm import prints as sets
@@ -25,7 +26,10 @@ def greet(connection, where: str) -> tuple:
     try:
         welcome = channel.call(message.HELLO, (frame.PROTOCOL, f"bobbin-agent {VERSION}"), message.WELCOME)
         if welcome.protocol != frame.PROTOCOL:
-            raise AgentError("PROTOCOL", f"appliance {where}: expected protocol {frame.PROTOCOL}, got {welcome.protocol}; update the older side")
+            raise AgentError(
+                "PROTOCOL",
+                f"appliance {where}: expected protocol {frame.PROTOCOL}, got {welcome.protocol}; update the older side",
+            )
     except BaseException:
         channel.close()
         raise
@@ -59,7 +63,7 @@ class Session:
         self.channel.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def __enter__(self) -> "Session":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_) -> None:
@@ -122,11 +126,12 @@ class Session:
 
     def views(self, source: str = "disk") -> tuple:
         """(tape label, [wire.VIEW tuples by number])."""
-        label, out, after = "", [], 0
+        label, after = "", 0
+        out: list[Any] = []
         while True:
             answer = self.channel.call(message.VIEWS_GET, (SOURCES[source], after), message.VIEWS)
             label = answer.label
-            rows = [message.VIEW.tuple(*row) for row in answer.views]
+            rows: list[Any] = [message.VIEW.tuple(*row) for row in answer.views]
             if any(row.view <= after for row in rows):
                 raise AgentError("PROTOCOL", "appliance: VIEWS: expected numbers above the one asked after")
             out.extend(rows)
@@ -137,7 +142,7 @@ class Session:
     def items(self, kind: int, refs: list, source: str = "disk"):
         """Yield bytes of each item of `refs` [(group, index)], in order; None for one that is lost. Asks one batch ahead."""
         batches = [refs[at : at + limits.REF_ROWS // 8] for at in range(0, len(refs), limits.REF_ROWS // 8)]
-        asked = deque()
+        asked: deque = deque()
         try:
             for batch in batches:
                 asked.append((self.channel.ask(message.ITEMS_GET, SOURCES[source], kind, batch), len(batch)))
@@ -159,7 +164,9 @@ class Session:
                 yield None
                 continue
             if value.kind != kind or at + len(value.lengths) > count:
-                raise AgentError("PROTOCOL", f"appliance: DATA: expected {count - at} items of kind {kind} at most, got another")
+                raise AgentError(
+                    "PROTOCOL", f"appliance: DATA: expected {count - at} items of kind {kind} at most, got another"
+                )
             at += len(value.lengths)
             for item in value.items():
                 yield bytes(item)
@@ -203,5 +210,3 @@ def _json(text: str, what: str) -> dict:
     if not isinstance(value, dict):
         raise AgentError("PROTOCOL", f"appliance: {what}: expected a JSON object, got {text[:40]!r}")
     return value
-
-

@@ -40,7 +40,9 @@ def parse_address(text: str) -> tuple[str, int]:
 class State:
     """The pairing. Fields: host, port, certificate (DER), appliance (uuid), client (uuid), token, name."""
 
-    def __init__(self, directory: str, host: str, port: int, certificate: bytes, appliance: bytes, client: bytes, token: bytes, name: str):
+    def __init__(
+        self, directory: str, host: str, port: int, certificate: bytes, appliance: bytes, client: bytes, token: bytes, name: str
+    ):
         self.directory = directory
         self.host = host
         self.port = port
@@ -57,12 +59,14 @@ class State:
 
     def lock(self):
         """Open file; while it is open no other backup of this state begins. Raises AgentError(BUSY)."""
-        file = open(os.path.join(self.directory, _LOCK), "w")
+        file = open(os.path.join(self.directory, _LOCK), "w")  # noqa: SIM115  open is what locks
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.close()
-            raise AgentError("BUSY", f"state directory {self.directory}: another backup is running from it; wait for its end") from None
+            raise AgentError(
+                "BUSY", f"state directory {self.directory}: another backup is running from it; wait for its end"
+            ) from None
         return file
 
     def save(self) -> None:
@@ -113,7 +117,8 @@ def load(directory: str) -> State:
         )
     except FileNotFoundError:
         raise AgentError(
-            "PAIRING", f"not paired: no {path}; get a code on the appliance (client pair NAME) and run: bobbin pair CODE --host ADDRESS"
+            "PAIRING",
+            f"not paired: no {path}; get a code on the appliance (client pair NAME) and run: bobbin pair CODE --host ADDRESS",
         ) from None
     except OSError as error:
         raise AgentError("STATE", f"{path}: cannot read: {error.strerror}") from None

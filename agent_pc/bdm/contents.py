@@ -24,7 +24,8 @@ def extents(handle: int, status: os.stat_result) -> list:
         return []
     if status.st_blocks * _BLOCK_UNIT >= size:
         return [(0, size)]
-    found, at = [], 0
+    found: list = []
+    at = 0
     try:
         while at < size and len(found) <= EXTENTS:
             start = os.lseek(handle, at, os.SEEK_DATA)

@@ -145,7 +145,7 @@ def _hole(run: tuple) -> int:
 
 def _ranges(ordinals: list) -> list:
     """[(first, count)] of consecutive ordinals."""
-    out = []
+    out: list = []
     for at in ordinals:
         if out and out[-1][0] + out[-1][1] == at:
             out[-1][1] += 1

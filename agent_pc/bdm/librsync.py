@@ -138,7 +138,7 @@ class Delta:
         """Commands that are certain after `data`; `last`: no data follows."""
         address, alive = _address(data) if len(data) else (None, None)
         buffers = _Buffers(address, len(data), 1 if last else 0, None, 0)
-        out = [self._rest]
+        out: list[bytes] = [self._rest]
         while True:
             buffers.next_out = ctypes.addressof(self._out)
             buffers.avail_out = _OUT_BYTES
@@ -146,14 +146,15 @@ class Delta:
             if result not in (_DONE, _BLOCKED):
                 raise _fail("delta", result)
             came = _OUT_BYTES - buffers.avail_out
-            out.append(self._out[:came])
+            out.append(ctypes.string_at(self._out, came))
             if result == _DONE or (not buffers.avail_in and not last and came < _OUT_BYTES):
                 break
         del alive
         return self._parse(b"".join(out))
 
     def _parse(self, stream: bytes) -> list:
-        commands, at = [], 0
+        commands: list = []
+        at = 0
         if self._head:
             if len(stream) < self._head:
                 self._rest = stream

@@ -11,13 +11,13 @@ _WORTH_CHUNKS = 4  # a file of fewer is sent again as it is
 
 
 class Old:
-    """`ref` (group, index), `file` (file.FILE), `prints` packed or None while unknown."""
+    """`ref` (group, index), `file` (file.FILE), `prints` packed, empty while unknown."""
 
     def __init__(self, ref: tuple, body: bytes):
         """Raises FormatError if `body` is no file object that makes sense."""
         self.ref = ref
         self.file = fileobject.FILE.unpack(body)
-        self.prints: bytes | None = None
+        self.prints = b""  # none yet: a set is never empty
         self.runs = [run for run in self.file.runs if run[0] != fileobject.HOLE_GROUP]
         self._starts, total = [], 0
         for run in self.runs:
@@ -25,7 +25,7 @@ class Old:
             total += run[2]
         self.chunks = total
         if self.file.chunk_bytes not in _CHUNK_SIZES:
-            raise FormatError("file.FILE.chunk_bytes: expected one of %s, got %d" % (_CHUNK_SIZES, self.file.chunk_bytes))
+            raise FormatError(f"file.FILE.chunk_bytes: expected one of {_CHUNK_SIZES}, got {self.file.chunk_bytes}")
 
     def worth(self, size: int) -> bool:
         """Whether a difference of a file now `size` bytes long against this version can pay."""

@@ -1,12 +1,12 @@
 """Reads one file for the backup, as messages for the packer. Runs in the reader threads; started by agent_pc/backup.py.
 
-    ("chunks", buffer, rows)      new chunks: rows [(length, weak, hash)] of buffer
-    ("runs", runs, prints)        chunks that the appliance holds
-    ("hole", length)
-    ("restart",)                  the file changed: forget what came
-    ("same",)                     contents are those of the old version
-    ("done", Outcome)             last message, or
-    ("failed", text)              last message: the file cannot be read
+("chunks", buffer, rows)      new chunks: rows [(length, weak, hash)] of buffer
+("runs", runs, prints)        chunks that the appliance holds
+("hole", length)
+("restart",)                  the file changed: forget what came
+("same",)                     contents are those of the old version
+("done", Outcome)             last message, or
+("failed", text)              last message: the file cannot be read
 """
 
 import os
@@ -89,10 +89,9 @@ def read(path: bytes, expected: os.stat_result, old, untouched: bool):
 def _once(handle: int, status: os.stat_result, old, untouched: bool):
     """Yield messages but the last; returns Outcome."""
     found = contents.extents(handle, status)
-    if old is not None and untouched and status.st_size == old.file.size and status.st_size > contents.BLOCK_BYTES:
-        if contents.signature(handle, found, status.st_size, old.file.chunk_bytes) == old.file.signature:
-            return (yield from _unmodified(handle, status, old))
-    if old is not None and old.prints is not None and old.worth(status.st_size):
+    if old is not None and untouched and status.st_size > contents.BLOCK_BYTES and _equal(handle, status, found, old):
+        return (yield from _unmodified(handle, status, old))
+    if old is not None and old.prints and old.worth(status.st_size):
         try:
             difference = Difference(old)
         except Misfit:
@@ -107,6 +106,13 @@ def _once(handle: int, status: os.stat_result, old, untouched: bool):
     return (yield from whole(handle, status, found, old))
 
 
+def _equal(handle: int, status: os.stat_result, found: list, old) -> bool:
+    """Whether the contents are those of `old`, by signature."""
+    if status.st_size != old.file.size:
+        return False
+    return contents.signature(handle, found, status.st_size, old.file.chunk_bytes) == old.file.signature
+
+
 def _unmodified(handle: int, status: os.stat_result, old):
     yield ("same",)
     return _finish(handle, status, status.st_size, old.file.chunk_bytes, 0, old.file.signature)
@@ -118,7 +124,8 @@ def whole(handle: int, status: os.stat_result, found: list, old=None):
     alike = old is not None and old.file.size == size
     chunk_bytes = old.file.chunk_bytes if alike else limits.chunk_size(size)
     signer = contents.Signer()
-    messages, at = [], 0
+    messages: list = []
+    at = 0
     for offset, length in found:
         if offset > at:
             messages.append(("hole", offset - at))

@@ -122,7 +122,8 @@ class Assembly:
     def _finish(self, task: Task, parts: _Parts, outcome) -> None:
         if outcome.changed:
             self._problem(task.path, outcome.changed)
-        if parts.same:
+        ref: tuple | None
+        if parts.same and task.old is not None:
             ref, task.found = task.old.ref, "touched"
         else:
             ref = self._object(task, parts, outcome) if outcome.size else None
@@ -130,7 +131,7 @@ class Assembly:
         task.finish(ref, outcome.status, outcome.size, outcome.entry_flags, outcome.label)
 
     def _object(self, task: Task, parts: _Parts, outcome) -> tuple:
-        base = task.old.ref if parts.reused else (0, 0)
+        base = task.old.ref if parts.reused and task.old is not None else (0, 0)
         head = _HEAD.pack(outcome.size, outcome.chunk_bytes, outcome.flags, task.crc(), *base, outcome.signature)
         body = b"".join((head, _COUNT.pack(len(parts.runs)), *[_RUN.pack(*run) for run in parts.runs]))
         ref = self._packer.file(body)
@@ -161,4 +162,3 @@ class Assembly:
         if empty:
             self._empty = packed
         return packed
-

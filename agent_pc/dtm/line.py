@@ -46,7 +46,7 @@ class Line:
                 work()
             except Stopped:
                 pass
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001  the other threads wait for this one
                 self.stop(error)
 
         thread = threading.Thread(target=run, name=name, daemon=True)
@@ -70,7 +70,7 @@ class Pipe:
     def __init__(self, line: Line, limit: int):
         self._line = line
         self._limit = limit
-        self._rows = deque()
+        self._rows: deque = deque()
         self._changed = threading.Condition()
 
     def put(self, row) -> None:

@@ -42,9 +42,10 @@ def find(session, cache: Cache, tree: Tree, sources: list) -> dict:
 def _way(tree: Tree, top: Entry, path: bytes) -> dict:
     """{path: Entry} of "/" and each component down to `path`, as far as they exist."""
     found = {b"/": top}
-    at, entry = b"", top
+    at = b""
+    entry: Entry | None = top
     for name in [part for part in path.split(b"/") if part]:
-        if entry.type != dtf.DIRECTORY or entry.ref[0] != dtf.NODE_REF:
+        if entry is None or entry.type != dtf.DIRECTORY or entry.ref[0] != dtf.NODE_REF:
             break
         try:
             listed = tree.directory(entry.ref[1:])

@@ -90,19 +90,21 @@ class Elimination:
 
     def _take(self, task: Task, body: bytes, prints) -> None:
         try:
-            task.old = Old(task.entry.ref[1:], body)
+            old = task.old = Old(task.entry.ref[1:], body)
         except FormatError:
             return  # then it is sent whole
         if prints is not None:
-            task.old.take_prints(prints)
+            old.take_prints(prints)
 
     def _prints(self, tasks: list) -> None:
         """Download the fingerprint sets that are not cached."""
-        wanted = [task for task in tasks if task.old is not None and task.old.prints is None and task.old.worth(task.status.st_size)]
-        asked = [(task, self._session.prints_ask(task.old.ref)) for task in wanted]
-        for task, reply in asked:
+        olds = [
+            task.old for task in tasks if task.old is not None and not task.old.prints and task.old.worth(task.status.st_size)
+        ]
+        asked = [(old, self._session.prints_ask(old.ref)) for old in olds]
+        for old, reply in asked:
             try:
-                task.old.take_prints(self._session.prints(reply, task.old.chunks))
+                old.take_prints(self._session.prints(reply, old.chunks))
             except Refusal as refusal:
                 if refusal.name not in ("NOT_FOUND", "CORRUPT"):
                     raise
@@ -129,7 +131,9 @@ def digest(row: tuple) -> bytes:
     """BLAKE2b-256 of the challenged range, keyed with the nonce; of nothing if the file changed meanwhile."""
     task, _, held, nonce, (offset, length) = row
     if length > limits.PROOF_BYTES or offset + length > held.status.st_size:
-        raise AgentError("PROTOCOL", f"appliance: RFE_CHALLENGE: bytes {offset} to {offset + length} of a file of {held.status.st_size}")
+        raise AgentError(
+            "PROTOCOL", f"appliance: RFE_CHALLENGE: bytes {offset} to {offset + length} of a file of {held.status.st_size}"
+        )
     data = b""
     try:
         handle, status = reader.open_file(task.path, task.status)

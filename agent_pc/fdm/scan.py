@@ -4,6 +4,7 @@ Gives `sink` a Task for each file whose contents are needed, a Link for each fur
 everything in it. Names are bytes. Directories of the old tree are read through fdm.nodes.Tree.
 """
 
+import dataclasses
 import hashlib
 import os
 import stat
@@ -16,6 +17,7 @@ from firmware.formats import dtf, limits
 _SIZED = (dtf.CHARACTER, dtf.BLOCK)
 
 
+@dataclasses.dataclass
 class Counts:
     """What a backup found and did. `files` (by name) and `bytes` are all of the view.
 
@@ -23,32 +25,23 @@ class Counts:
     read: the version before it stays).
     """
 
-    FIELDS = (
-        "files",
-        "directories",
-        "others",
-        "bytes",
-        "unchanged",
-        "new",
-        "modified",
-        "redundant",
-        "touched",
-        "kept",
-        "deleted",
-        "problems",
-        "chunks",
-        "chunk_bytes",
-        "packs",
-        "nodes",
-        "bytes_sent",
-    )
-
-    def __init__(self):
-        for field in self.FIELDS:
-            setattr(self, field, 0)
-
-    def as_dict(self) -> dict:
-        return {field: getattr(self, field) for field in self.FIELDS}
+    files: int = 0
+    directories: int = 0
+    others: int = 0
+    bytes: int = 0
+    unchanged: int = 0
+    new: int = 0
+    modified: int = 0
+    redundant: int = 0
+    touched: int = 0
+    kept: int = 0
+    deleted: int = 0
+    problems: int = 0
+    chunks: int = 0
+    chunk_bytes: int = 0
+    packs: int = 0
+    nodes: int = 0
+    bytes_sent: int = 0
 
 
 class Scan:
@@ -194,7 +187,12 @@ class Scan:
         self._counts.files += type_ == dtf.REGULAR
         self._counts.others += type_ != dtf.REGULAR
         self._counts.bytes += size if type_ == dtf.REGULAR else 0
-        if entry is not None and entry.head[0] == type_ and unchanged(entry.head, status, size) and not entry.head[1] & dtf.TRUNCATED:
+        if (
+            entry is not None
+            and entry.head[0] == type_
+            and unchanged(entry.head, status, size)
+            and not entry.head[1] & dtf.TRUNCATED
+        ):
             self._counts.unchanged += type_ == dtf.REGULAR
             directory.rows.append((name, nodes.REF.pack(*entry.ref), entry.raw))
             return
@@ -227,6 +225,7 @@ class Scan:
         """A Task, or a Link if another name of the file came before."""
         key = (status.st_dev, status.st_ino)
         first = self._links.get(key) if status.st_nlink > 1 else None
+        made: Task | Link
         if first is not None:
             made = Link(first, name, extras)
         else:

@@ -3,6 +3,7 @@
 import struct
 import zlib
 
+from agent_pc.bdm.old import Old
 from agent_pc.fdm import nodes
 from firmware.formats import dtf, rfe
 
@@ -25,12 +26,15 @@ class Task:
         self.status = status
         self.entry = entry
         self.extras = extras
-        self.old = None
+        self.old: Old | None = None
         self.found = "new"  # what it turned out to be: a field of scan.Counts
         self.ref: tuple | None = None  # (group, index) once known
-        self.slot = None  # what goes into the directory once known; () if it cannot be backed up
-        head = entry.head if entry is not None else None
-        self.untouched = bool(head) and head[6] == status.st_mtime_ns and head[10] == status.st_size and head[9] == status.st_ino
+        self.slot: tuple | None = None  # what goes into the directory once known; () if it cannot be backed up
+        self.untouched = entry is not None and (entry.mtime_ns, entry.size, entry.inode) == (
+            status.st_mtime_ns,
+            status.st_size,
+            status.st_ino,
+        )
 
     @property
     def modified(self) -> bool:
@@ -39,7 +43,7 @@ class Task:
     def crc(self) -> int:
         return crc(self.name, self.status.st_size, self.status.st_mtime_ns)
 
-    def finish(self, ref: tuple, status, size: int, flags: int, label: int) -> None:
+    def finish(self, ref: tuple | None, status, size: int, flags: int, label: int) -> None:
         """Contents are held as `ref`."""
         self.ref = ref
         self.status = status
@@ -47,10 +51,11 @@ class Task:
 
     def link(self, name: bytes, extras: bytes) -> tuple:
         """Slot of another name of the same file."""
+        assert self.slot
         head = nodes.HEAD.unpack_from(self.slot[2])
         return self._slot(name, extras, self.ref, self.status, head[10], head[1], head[2])
 
-    def _slot(self, name: bytes, extras: bytes, ref: tuple, status, size: int, flags: int, label: int) -> tuple:
+    def _slot(self, name: bytes, extras: bytes, ref: tuple | None, status, size: int, flags: int, label: int) -> tuple:
         flags |= dtf.HARD_LINK if status.st_nlink > 1 else 0
         packed = nodes.NO_REF if ref is None else nodes.REF.pack(dtf.FILE, *ref)
         return name, packed, nodes.pack_entry(dtf.REGULAR, flags, label, status, name, b"", extras, size)
@@ -93,8 +98,8 @@ class Directory:
         self.rows: list = []
         self.digests: dict = {}  # digest of a LIST node of the old directory -> its packed ref
         self.same = False
-        self.ref: bytes | None = None  # packed, once known
-        self.slot = None
+        self.ref: bytes = b""  # packed, once known
+        self.slot: tuple = ()
 
     def finish(self, emit) -> None:
         """Everything below is known: make the node, unless the old one says the same. `emit(body)` gives a new node's packed ref."""

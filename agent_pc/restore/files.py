@@ -3,6 +3,8 @@
 Used by agent_pc/restore/job.py: the walk's thread adds files, a thread of its own writes them.
 """
 
+from typing import Any
+
 from agent_pc.dtm.line import Line
 from agent_pc.exits import AgentError
 from agent_pc.restore.writer import Writer, Wrong
@@ -15,6 +17,7 @@ _SPAN_CHUNKS = 2048
 _ROWS = 1024
 _REQUESTS = 3
 _STOP_S = 10
+_END: Any = ("end", None)
 
 
 class Files:
@@ -159,7 +162,7 @@ class _Chunks:
     def __init__(self, stream):
         self._stream = stream
         self._row = -1
-        self._data = None  # packs.Opened that is partly used
+        self._data: Any = None  # packs.Opened that is partly used
         self._used = 0
         self._offset = 0
         self._lost: dict = {}
@@ -183,7 +186,7 @@ class _Chunks:
         """The next pack; False if this row is lost instead."""
         if self._row in self._lost:
             return False
-        what, value = next(self._stream, ("end", None))
+        what, value = next(self._stream, _END)
         if what == "lost":
             if value.row < self._row:
                 raise AgentError("PROTOCOL", f"appliance: LOST: row {value.row} after row {self._row}")

@@ -3,6 +3,7 @@
 Every path comes back below the target with its full path: /home/a/x restored to DIR is DIR/home/a/x.
 """
 
+import dataclasses
 import os
 import sys
 from collections import deque
@@ -29,18 +30,20 @@ class Options:
         self.source = source
 
 
+@dataclasses.dataclass
 class Result:
     """`problems` [(path, text)]; `lost` of them are files that the appliance could not give."""
 
-    FIELDS = ("files", "directories", "others", "links", "bytes", "lost")
-
-    def __init__(self):
-        for field in self.FIELDS:
-            setattr(self, field, 0)
-        self.problems: list = []
+    files: int = 0
+    directories: int = 0
+    others: int = 0
+    links: int = 0
+    bytes: int = 0
+    lost: int = 0
+    problems: list = dataclasses.field(default_factory=list)
 
     def as_dict(self) -> dict:
-        return {**{field: getattr(self, field) for field in self.FIELDS}, "problems": len(self.problems)}
+        return {**dataclasses.asdict(self), "problems": len(self.problems)}
 
 
 class Restore:
@@ -50,7 +53,9 @@ class Restore:
         self._options = options
         self._result = result
         self._line = Line()
-        self._files = Files(session, options.source, target, self._line, options.overwrite, self._report, self._finished, progress)
+        self._files = Files(
+            session, options.source, target, self._line, options.overwrite, self._report, self._finished, progress
+        )
         self._special = Special(target, options.overwrite)
         self._directories: list = []  # (path, entry), their metadata comes last
         self._made: set = set()

@@ -16,13 +16,11 @@ def components(path: bytes) -> tuple:
 
 def find(tree: Tree, top: Entry, names: tuple) -> Entry | None:
     """The entry at `names` below the view's root, None if there is none."""
-    entry = top
+    entry: Entry | None = top
     for name in names:
-        if entry.type != dtf.DIRECTORY or entry.ref[0] != dtf.NODE_REF:
+        if entry is None or entry.type != dtf.DIRECTORY or entry.ref[0] != dtf.NODE_REF:
             return None
         entry = next((row for row in tree.directory(entry.ref[1:]) if row.name == name), None)
-        if entry is None:
-            return None
     return entry
 
 

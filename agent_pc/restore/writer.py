@@ -33,7 +33,7 @@ class Writer:
         self._signer = hashlib.blake2b(digest_size=32)
         self._extents: list = []
         self._at = 0
-        self._handle: int | None = None
+        self._handle = -1
         self._temporary = _TEMPORARY + secrets.token_hex(8).encode()
         self.failed = ""
         self.lost = False  # because the appliance could not give it
@@ -96,7 +96,7 @@ class Writer:
         problems = metadata.apply(self._handle, self.entry)
         place(self._target, self.path, self._temporary, replace)
         os.close(self._handle)
-        self._handle = None
+        self._handle = -1
         return problems
 
     def _signature(self) -> bytes | None:
@@ -106,9 +106,9 @@ class Writer:
 
     def abandon(self) -> None:
         """Nothing of it stays."""
-        if self._handle is not None:
+        if self._handle >= 0:
             os.close(self._handle)
-            self._handle = None
+            self._handle = -1
             try:
                 os.unlink(self._temporary, dir_fd=self._target.handle(self.path[:-1]))
             except OSError:

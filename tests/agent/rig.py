@@ -90,6 +90,8 @@ def snapshot(root) -> dict:
                 row.append(os.readlink(path))
             elif not stat.S_ISDIR(status.st_mode):
                 row.append(status.st_rdev)
-            row.append({key: os.getxattr(path, key, follow_symlinks=False) for key in os.listxattr(path, follow_symlinks=False)})
+            row.append(
+                {key: os.getxattr(path, key, follow_symlinks=False) for key in os.listxattr(path, follow_symlinks=False)}
+            )
             found[os.path.relpath(path, root)] = row
     return found

@@ -5,15 +5,14 @@ Prints `port N` and then answers lines on stdin: `client NAME` with the pairing 
 
 import asyncio
 import json
-import os
 import sys
 
+from firmware.store.store import Store
 from hal.linux.disk import FileDisk
 from hal.linux.identity import make_identity
 from hal.linux.libc import O_CREAT, O_RDWR, check, libc, open_file
 from hal.linux.lmdb import Lmdb
 from hal.loop import readable
-from firmware.store.store import Store
 from tests.lab.door import Door, format_store
 
 
@@ -26,7 +25,7 @@ async def _main(folder: str, size_mib: int) -> None:
     kv = Lmdb(folder + "/catalog", Store.TABLES, Store.DUPLICATES)
     await format_store(door, FileDisk(path, 0, size_mib << 20), kv)
     port = await door.listen(*make_identity("test"))
-    print("port %d" % port)
+    print(f"port {port}")
     sys.stdout.flush() if hasattr(sys.stdout, "flush") else None
     while True:
         await readable(0, 1 << 30)

@@ -65,7 +65,9 @@ def test_pairing_codes(capsys, appliance, tmp_path):
     code = appliance.ask("client pairs")
     assert "16 letters" in _error(capsys, 5, agent, "pair", "1234", "--host", where)
     assert "fingerprint" in _error(capsys, 4, agent, "pair", ("1" if code[0] != "1" else "2") + code[1:], "--host", where)
-    assert "wrong, used or expired" in _error(capsys, 5, agent, "pair", code[:-1] + ("1" if code[-1] != "1" else "2"), "--host", where)
+    assert "wrong, used or expired" in _error(
+        capsys, 5, agent, "pair", code[:-1] + ("1" if code[-1] != "1" else "2"), "--host", where
+    )
     assert agent.run("pair", code.lower().replace("-", " "), "--host", where) == 0
     assert "wrong, used or expired" in _error(capsys, 5, Agent(str(tmp_path / "other")), "pair", code, "--host", where)
     for path in (agent.directory, agent.directory + "/appliance.json"):

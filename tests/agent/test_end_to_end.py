@@ -99,7 +99,9 @@ def test_what_did_not_change_costs_nothing(agent, source, tmp_path, capsys):
     told(capsys, agent, "backup", source)
     status, second = told(capsys, agent, "backup", source)
     assert status == 0 and second["unchanged"] == second["files"] and second["chunks"] == 0
-    assert second["nodes"] <= 5 and second["bytes_sent"] < 3000  # others write beside the source: the directories above it change
+    assert (
+        second["nodes"] <= 5 and second["bytes_sent"] < 3000
+    )  # others write beside the source: the directories above it change
     # The cache is lost: the tree is brought from the appliance, and again nothing is sent but questions.
     held = state.load(agent.directory)
     os.unlink(held.cache_path)
@@ -146,7 +148,9 @@ def test_what_another_client_holds_is_not_sent(appliance, agent, source, tmp_pat
     _, first = told(capsys, agent, "backup", source)
     other = appliance.agent("other", tmp_path)
     copy = tmp_path / "elsewhere" / "copy"
-    shutil.copytree(source, copy, symlinks=True, ignore=shutil.ignore_patterns("fifo", "socket", "null", "sparse", "all hole", "hard link"))
+    shutil.copytree(
+        source, copy, symlinks=True, ignore=shutil.ignore_patterns("fifo", "socket", "null", "sparse", "all hole", "hard link")
+    )
     empty = [path for path in copy.rglob("*") if path.is_file() and not path.is_symlink() and not path.stat().st_size]
     status, result = told(capsys, other, "backup", copy)
     assert status == 0 and result["chunks"] == 0 and result["new"] == len(empty) > 90
@@ -179,7 +183,7 @@ def test_files_in_the_way_are_refused_or_replaced(agent, source, tmp_path, capsy
     with open(f"{inside}/large", "w") as file:
         file.write("mine")
     status, result = told(capsys, agent, "restore", source / "large", "--to", tmp_path / "out")
-    assert status == 7 and "--overwrite" in result["failed"][0]["text"] and open(f"{inside}/large").read() == "mine"
+    assert status == 7 and "--overwrite" in result["failed"][0]["text"] and os.path.getsize(f"{inside}/large") == 4
     status, result = told(capsys, agent, "restore", source, "--to", tmp_path / "out", "--overwrite")
     assert status == 0 and snapshot(inside) == snapshot(source)
 
@@ -216,7 +220,7 @@ def test_unreadable_files_are_named_and_the_rest_goes_on(appliance, tmp_path, ca
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 7, done.stderr
     assert "/b: " in done.stderr and "/closed: " in done.stderr and "Traceback" not in done.stderr
-    status, listed = told(capsys, agent, "ls", folder)
+    _, listed = told(capsys, agent, "ls", folder)
     assert [row["name"] for row in listed["entries"]] == ["a", "c", "closed"]
 
 

@@ -26,8 +26,7 @@ class Held:
 
     def emit(self, body: bytes) -> bytes:
         assert len(body) <= limits.ITEM_BYTES
-        kind, refs, rest = nodes.parse(body)
-        for ref in refs:
+        for ref in nodes.parse(body)[1]:
             assert ref[0] != dtf.NODE_REF or ref[2] < len(self.bodies)  # children first
         self.bodies.append(body)
         return nodes.REF.pack(dtf.NODE_REF, 1, len(self.bodies) - 1)
@@ -70,7 +69,15 @@ def test_fields_and_extras():
     raw = nodes.pack_entry(dtf.SYMLINK, 0, 2, Status, b"\xff\xfe", b"target", extras, 0)
     ref = nodes.REF.unpack(nodes.build([(b"\xff\xfe", nodes.NO_REF, raw)], held.emit))
     [entry] = nodes.Tree(held.fetch).directory(ref[1:])
-    assert (entry.type, entry.label, entry.mode, entry.uid, entry.gid, entry.mtime_ns, entry.inode) == (2, 2, 0o644, 1, 2, -5, 8)
+    assert (entry.type, entry.label, entry.mode, entry.uid, entry.gid, entry.mtime_ns, entry.inode) == (
+        2,
+        2,
+        0o644,
+        1,
+        2,
+        -5,
+        8,
+    )
     assert entry.target == b"target" and dict(entry.extras()) == {b"user.a": b"1", b"bobbin.user": b"root"}
 
 

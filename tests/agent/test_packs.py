@@ -31,7 +31,9 @@ def test_round_trip(data):
 def test_chunks_of_any_lengths():
     for lengths in ([8192, 100, 8192, 8192, 8192], [100] * 5 + [1], [5, 5, 5, 5, 9], [0, 0, 0, 0, 0], [1, 0, 1, 1, 1]):
         pieces = [os.urandom(length) for length in lengths]
-        opened = packs.open_pack(packs.build(pack.DATA, 0, 0, [(len(piece), 0, packs.blake(piece)) for piece in pieces], pieces))
+        opened = packs.open_pack(
+            packs.build(pack.DATA, 0, 0, [(len(piece), 0, packs.blake(piece)) for piece in pieces], pieces)
+        )
         assert [bytes(item) for item in opened.items()] == pieces
 
 
@@ -43,7 +45,11 @@ def test_every_garbled_byte_is_noticed():
     for _ in range(800):
         garbled = bytearray(body)
         at = rng.randrange(len(garbled))
-        if at in range(4, 12) or pack.HEADER.size <= at < pack.HEADER.size + 5 * 40 and (at - pack.HEADER.size) % 40 in range(4, 8):
+        if (
+            at in range(4, 12)
+            or pack.HEADER.size <= at < pack.HEADER.size + 5 * 40
+            and (at - pack.HEADER.size) % 40 in range(4, 8)
+        ):
             continue  # group, first and weak sums are not covered by what a reader can check
         garbled[at] ^= rng.randrange(1, 256)
         try:
