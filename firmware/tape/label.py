@@ -12,7 +12,6 @@ BLANK = "blank"  # nothing recorded
 FOREIGN = "foreign"  # somebody else's, or damaged beyond telling
 OURS = "ours"
 
-_PROBE_BYTES = 1 << 20
 _TRIES = 3
 _DAY_NS = 86400 * 1000000000
 _NAME_CHARS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
@@ -61,11 +60,6 @@ def for_image(label, appliance: bytes, owner: str, block_bytes: int, geometry, n
         block_bytes=block_bytes, code=form.CAUCHY_11D, k=geometry.k, m=geometry.m, depth=geometry.depth, name=label.name,
         pool=label.pool, owner=owner,
     )  # fmt: skip
-
-
-def is_protected(label, now_ns: int) -> bool:
-    """Whether its image is to be kept: an archive, or not expired."""
-    return label.contents != form.EMPTY and (label.flags & form.ARCHIVE != 0 or label.expires_ns > now_ns)
 
 
 def _ansi_date(when_ns: int) -> str:
@@ -156,7 +150,7 @@ async def identify(tape, processor) -> Found:
 
 async def _identify(tape, processor) -> Found:
     await settle(tape)
-    buffer = memoryview(bytearray(_PROBE_BYTES))
+    buffer = memoryview(bytearray(form.LABEL_BYTES))
     first = await read_block(tape, buffer)
     if isinstance(first, BlankCheck):
         return Found(BLANK, "a blank tape")
@@ -198,7 +192,7 @@ def _told(first, ansi) -> str:
     if isinstance(first, MediumError):
         return "a tape whose first block is unreadable"
     if isinstance(first, HalError):
-        return "a tape that begins with %s" % ("a filemark" if isinstance(first, FileMark) else "a block of more than 1 MiB")
+        return "a tape that begins with %s" % ("a filemark" if isinstance(first, FileMark) else "a block of more than %d bytes" % form.LABEL_BYTES)
     if ansi is None:
         return "a tape without labels: its first block has %d bytes" % len(first)
     if form.is_ours(ansi[1]):

@@ -3,10 +3,9 @@
 from firmware.formats import tape as form
 from firmware.tape import block
 from firmware.tape.label import read_block
+from firmware.tape.writer import IMAGE_KINDS, INDEX_KINDS
 from hal.errors import BlankCheck, FileMark, HalError, MediumError
 
-_INDEX_KINDS = (form.INDEX_BLOCK, form.INDEX_PARITY)
-_IMAGE_KINDS = (form.DATA_BLOCK, form.PARITY_BLOCK)
 _SKIPS = 64  # bad addresses tried before a stretch counts as damaged image
 _ADDRESS_BITS = 40
 
@@ -64,6 +63,6 @@ class IndexSearch:
         header = None if isinstance(view, HalError) else block.check(self._processor, view)
         if header is None or header.image != self._label.image:
             return _BAD
-        if header.kind in _INDEX_KINDS:
+        if header.kind in INDEX_KINDS:
             self._found = address - header.sequence
-        return _WITHIN if header.kind in _IMAGE_KINDS else _BEHIND
+        return _WITHIN if header.kind in IMAGE_KINDS else _BEHIND

@@ -6,18 +6,17 @@ from firmware.core.log import stamp
 from firmware.formats import tape as form
 from firmware.formats.refusal import Refusal
 from firmware.tape import label as labels
+from firmware.tape.drive import Drive
 from firmware.tape.geometry import GEOMETRIES
 from firmware.tape.image import open_image
 from firmware.tape.mount import mount
+from firmware.tape.policy import check_backup, check_label
 from firmware.tape.verify import verify
 from firmware.tape.writer import ImageWriter, least_bytes
-from hal.errors import BusError, HalError, MediumError, NotReady, Timeout, UnitAttention, Unsupported, WriteProtected
-from hal.loop import now_ms, sleep_ms
-from hal.ssc.drive import SscTape
+from hal.errors import BusError, HalError, MediumError, Timeout, UnitAttention, Unsupported
+from hal.loop import now_ms
 
 _BLOCK_GRANULE = 512
-_ABSENT_TRIES = 8  # a cartridge that was just put in; istgt denies it six times
-_ABSENT_MS = 200
 _LOST_TRACK = (UnitAttention, BusError, Timeout)
 
 
@@ -46,22 +45,23 @@ class TapeService:
         self.job = None
         self._appliance = appliance
         self._task = None
-        self._tape = None
-        self._found = None  # what `identify` said of the cartridge, while it is in
-        self._status = None
+        self._drive = Drive(appliance.machine)
 
     # Commands
 
     async def status(self) -> dict:
         """Drive, cartridge and its label. Does not move the tape while a job runs or a tape is mounted; never raises."""
         try:
-            tape = await self._drive()
+            tape = await self._drive.tape()
             status = await tape.status()
             if self.job is None and self._appliance.mounted is None:
-                await self._look(tape, status)
+                await self._drive.look(status)
         except HalError as error:
-            return {"drive": "none" if self._tape is None else "failed", "reason": str(error)}
-        return self._told(status)
+            return {"drive": "failed" if self._drive.is_open else "none", "reason": str(error)}
+        told = self._drive.told(status)
+        if self._appliance.mounted:
+            told["mounted"] = self._appliance.mounted.label
+        return told
 
     async def label(self, name: str, force: bool = False) -> dict:
         """Label the cartridge; what it held is gone. A foreign tape, and an image that is to be kept, need `force`."""
@@ -101,9 +101,7 @@ class TapeService:
                 pass  # told to whoever started the job
         if self._appliance.mounted:
             await self._release()
-        if self._tape:
-            await self._tape.close()
-            self._tape = None
+        await self._drive.close()
 
     # One job at a time
 
@@ -132,84 +130,15 @@ class TapeService:
         except (HalError, Refusal) as error:
             log.error("tape", "tape %s: %s" % (name, error))
             if isinstance(error, _LOST_TRACK):
-                await self._let_go()
+                await self._drive.close()
             raise
         finally:
             self.job = None
 
-    # The drive
-
-    async def _drive(self):
-        if self._tape is None:
-            transports = await self._appliance.machine.tape_transports()
-            if not transports:
-                raise NotReady("no tape drive was found: connect one, switch it on and try again")
-            for spare in transports[1:]:
-                await spare.close()
-            self._tape = SscTape(transports[0])
-        return self._tape
-
-    async def _let_go(self) -> None:
-        """After a failure of the transport: the next command opens the drive anew."""
-        tape, self._tape, self._found = self._tape, None, None
-        if tape:
-            await tape.close()
-
-    async def _look(self, tape, status) -> None:
-        """Identify the cartridge, unless it is still the one that was seen last."""
-        if not status.loaded:
-            self._found = None
-            return
-        if self._found:
-            try:
-                await tape.position()
-                return
-            except UnitAttention:
-                self._found = None  # reset or changed since
-        self._found = await labels.identify(tape, self._appliance.machine.processor)
-
-    async def _cartridge(self, writing: bool = False):
-        """(tape, Found) of the cartridge in the drive, looked at now. Raises NotReady, WriteProtected."""
-        tape = await self._drive()
-        status = await tape.status()
-        for _ in range(_ABSENT_TRIES):
-            if status.loaded:
-                break
-            await sleep_ms(_ABSENT_MS)
-            status = await tape.status()
-        if not status.loaded:
-            raise NotReady("there is no tape in the drive: insert one, or `tape load` the one that was ejected")
-        if writing and status.write_protected:
-            raise WriteProtected("the tape is write-protected: move the tab of the cartridge, or insert another")
-        self._found = await labels.identify(tape, self._appliance.machine.processor)
-        return tape, self._found, status
-
-    def _told(self, status) -> dict:
-        drive = " ".join([part for part in (status.vendor, status.product, status.revision) if part])
-        told = {"drive": drive, "serial": status.serial, "loaded": status.loaded}
-        if self._appliance.mounted:
-            told["mounted"] = self._appliance.mounted.label
-        if status.loaded:
-            told["write_protected"] = status.write_protected
-            found = self._found
-            told["cartridge"] = found.text if found else "not looked at yet"
-            if found and found.label:
-                told.update(self._label_told(found.label))
-        return told
-
-    def _label_told(self, label) -> dict:
-        told = {"name": label.name, "written_by": label.owner, "block_bytes": label.block_bytes}
-        if label.contents == form.EMPTY:
-            return dict(told, contents="labelled, empty")
-        keep = "for ever" if label.flags & form.ARCHIVE else "until " + stamp(label.expires_ns)
-        kept = labels.is_protected(label, self._now())
-        return dict(told, contents="image of " + stamp(label.written_ns), kept=keep if kept else "may be overwritten",
-                    correction="%d of %d blocks" % (label.m, label.k + label.m))  # fmt: skip
+    # What the jobs do
 
     def _now(self) -> int:
         return self._appliance.machine.clock.now_ns()
-
-    # What the jobs do
 
     def _owner(self) -> tuple:
         """(uuid, name) that go into labels."""
@@ -227,50 +156,32 @@ class TapeService:
         fault = labels.name_fault(name)
         if fault:
             raise Refusal("LIMIT", fault)
-        tape, found, status = await self._cartridge(writing=True)
-        if found.kind == labels.FOREIGN and not force:
-            raise WriteProtected("the drive holds %s: not touched; `tape label %s force` erases it" % (found.text, name))
-        if found.label and labels.is_protected(found.label, self._now()) and not force:
-            raise WriteProtected("%s; `tape label %s force` erases it" % (self._kept(found.label), name))
+        tape, found, status = await self._drive.cartridge(writing=True)
+        if not force:
+            check_label(found, name, self._now())
         await self._write_empty(tape, name, status)
         return {"text": "the tape is labelled %s" % name, "name": name}
 
     async def _write_empty(self, tape, name: str, status) -> None:
         label = labels.new_label(name, *(self._owner() + self._shape(status) + (self._now(),)))
-        self._found = None
+        self._drive.found = None
         await labels.write_label(tape, self._appliance.machine.processor, label)
-        self._found = labels.Found(labels.OURS, "tape %s" % name, label)
-
-    def _kept(self, label) -> str:
-        if label.flags & form.ARCHIVE:
-            return "tape %s is an archive tape" % label.name
-        return "tape %s holds an image of %s that is kept until %s" % (label.name, stamp(label.written_ns), stamp(label.expires_ns))
-
-    def _refuse_overwriting(self, found) -> None:
-        """Raises WriteProtected unless a copy may go onto that cartridge."""
-        if found.kind == labels.FOREIGN:
-            raise WriteProtected("the drive holds %s: not touched; insert another, or take it over with `tape label NAME force`" % found.text)
-        label = found.label
-        if label and label.appliance not in (labels.NO_UUID, self._owner()[0]):
-            raise WriteProtected("tape %s was written by %s from another disk: not touched; insert another, or take it over with "
-                                 "`tape label %s force`" % (label.name, label.owner, label.name))  # fmt: skip
-        if label and labels.is_protected(label, self._now()):
-            raise WriteProtected("%s: not touched; insert another" % self._kept(label))
+        self._drive.found = labels.Found(labels.OURS, "tape %s" % name, label)
 
     async def _backup(self, job: Job) -> dict:
         appliance = self._appliance
         if appliance.store is None:
             raise Refusal("NO_DISK", "there is no store to copy: " + appliance.disk_advice())
         job.text = "looking at the tape"
-        tape, found, status = await self._cartridge(writing=True)
-        self._refuse_overwriting(found)
+        tape, found, status = await self._drive.cartridge(writing=True)
+        check_backup(found, self._owner()[0], self._now())
         if found.kind == labels.BLANK:
             await self._write_empty(tape, labels.new_name(), status)
         uuid, owner = self._owner()
         block_bytes, geometry = self._shape(status)
         keep_days = appliance.config.get("tape.keep_days")
-        label = labels.for_image(self._found.label, uuid, owner, block_bytes, geometry, self._now(), keep_days)
-        self._found = labels.Found(labels.OURS, "tape %s" % label.name, label)
+        label = labels.for_image(self._drive.found.label, uuid, owner, block_bytes, geometry, self._now(), keep_days)
+        self._drive.found = labels.Found(labels.OURS, "tape %s" % label.name, label)
         end = await self._copy(job, tape, label)
         return {
             "text": "tape %s is complete: %s, %d blocks" % (label.name, job.summary(end.stream_bytes), end.image_blocks),
@@ -291,7 +202,7 @@ class TapeService:
 
     async def _open(self, job: Job):
         job.text = "looking at the tape"
-        tape, found, status = await self._cartridge()
+        tape, _, _ = await self._drive.cartridge()
         return await open_image(tape, self._appliance.machine.processor)
 
     async def _verify(self, job: Job) -> dict:
@@ -310,17 +221,16 @@ class TapeService:
                 "worst": report.worst, "correctable": report.correctable}  # fmt: skip
 
     async def _eject(self, job: Job) -> dict:
-        tape = await self._drive()
-        name = self._found.text if self._found else "the tape"
+        tape = await self._drive.tape()
+        name = self._drive.found.text if self._drive.found else "the tape"
         await tape.unload()
-        self._found = None
+        self._drive.found = None
         return {"text": "%s is ejected" % name}
 
     async def _load(self, job: Job) -> dict:
-        tape = await self._drive()
+        tape = await self._drive.tape()
         await tape.load()
-        self._found = await labels.identify(tape, self._appliance.machine.processor)
-        return {"text": "loaded: %s" % self._found.text}
+        return {"text": "loaded: %s" % (await self._drive.identify()).text}
 
     async def _mount(self, job: Job) -> dict:
         image = await self._open(job)

@@ -54,8 +54,7 @@ class ImageWriter:
         except EndOfMedium as error:
             raise EndOfMedium(self._too_small(), error.sense)
         except (UnitAttention, BusError, Timeout) as error:
-            raise BusError("tape %s is unfinished: the drive lost its position while writing (%s); start the copy again"
-                           % (self._label.name, error), error.sense)  # fmt: skip
+            raise BusError("tape %s is unfinished: %s; start the copy again" % (self._label.name, error), error.sense)
 
     async def _run(self):
         await write_label(self._tape, self._processor, self._label)

@@ -57,9 +57,9 @@ class Log:
 class Appliance:
     """Of the appliance, what the tape service uses."""
 
-    def __init__(self, store, target):
+    def __init__(self, store, target, machine=None):
         self.store = store
-        self.machine = Machine(target)
+        self.machine = machine or Machine(target)
         self.mounted = None
         self.log = Log()
         self.settings = {"appliance.name": "box", "tape.geometry": "small", "tape.keep_days": 0}
