@@ -39,9 +39,12 @@ class TargetBench(tape.Bench):
         with open(self._directory + "/url") as file:
             return file.read()
 
+    def transport(self):
+        return IscsiTransport(self.url())
+
     async def connect(self):
         """A transport whose unit has become ready after a change of cartridges."""
-        transport = IscsiTransport(self.url())
+        transport = self.transport()
         await scsi.ready(transport)
         return transport
 

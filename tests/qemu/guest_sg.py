@@ -1,8 +1,8 @@
 """PID 1 of the guest of test_sg.py: the contract suites of transport and tape over /dev/sg0, then power off.
 
-The drive is istgt behind QEMU's scsi-generic. Cartridges cannot be changed from in here: each case erases the one that is in.
-QEMU's iSCSI driver reports a residual of 0 whatever the target said, and istgt reports no wrong length: together they make
-every block look as long as the buffer. A real HBA does not.
+The drive is istgt behind QEMU's scsi-generic. The host changes and damages cartridges when a line "CONTROL ..." asks for
+it, and answers with a line. QEMU's iSCSI driver reports a residual of 0 whatever the target said, and istgt reports no
+wrong length: together they make every block look as long as the buffer. A real HBA does not.
 """
 
 import sys
@@ -14,30 +14,23 @@ import asyncio  # noqa: E402
 from hal.linux import system  # noqa: E402
 from hal.linux.modules import ModuleTable  # noqa: E402
 from hal.linux.sg import SgTransport  # noqa: E402
-from hal.ssc import cdb  # noqa: E402
-from hal.ssc.drive import SscTape  # noqa: E402
 from tests.contract import scsi, tape  # noqa: E402
+from tests.contract.targets import TargetBench  # noqa: E402
 
 _PATH = "/dev/sg0"
-_ERASE_LONG = bytes((0x19, 1, 0, 0, 0, 0))
-_NOT_HERE = ("residual", "unload", "protected", "end", "damage")
+_NOT_HERE = ("residual",)
 
 
-class SgBench(tape.Bench):
-    name = _PATH
-    reports_length = False
+class SgBench(TargetBench):
     reports_short = False
 
-    async def open(self):
-        transport = SgTransport(_PATH)
-        await scsi.ready(transport)
-        await transport.execute(cdb.rewind(False))
-        assert (await transport.execute(_ERASE_LONG, timeout_ms=60000)).status == 0
-        return SscTape(transport)
+    def control(self, verb: str, *arguments) -> None:
+        print("CONTROL", verb, *arguments)
+        answer = sys.stdin.readline().strip()
+        assert answer == "DONE", answer
 
-    async def again(self, drive):
-        await drive.close()
-        return SscTape(SgTransport(_PATH))
+    def transport(self):
+        return SgTransport(_PATH)
 
 
 async def _transport(case) -> None:
@@ -57,7 +50,7 @@ async def _device_present() -> None:
 
 def _cases() -> list:
     found = [("scsi-" + name, _transport(case)) for name, case in scsi.CASES.items() if name not in _NOT_HERE]
-    return found + [("tape-" + name, case(SgBench())) for name, case in tape.CASES.items() if name not in _NOT_HERE]
+    return found + [("tape-" + name, case(SgBench("istgt", ""))) for name, case in tape.CASES.items() if name not in _NOT_HERE]
 
 
 async def _main() -> None:

@@ -1,20 +1,30 @@
 """hal.linux.sg over a real /dev/sg in a guest: kernel and MicroPython of the image, istgt behind several SCSI HBAs."""
 
 import subprocess
+import threading
 
 import pytest
 
 from image import initramfs
 from image.cpio import Archive
 from image.paths import ROOT, ROOTFS, SEARCH
+from tests.contract import tape
 from tests.lab import kvm
 from tests.lab.istgt import Istgt
 
 _TIMEOUT_S = 180
-_FILES = ("tests/__init__.py", "tests/contract/__init__.py", "tests/contract/scsi.py", "tests/contract/tape.py")
+_FILES = ("tests/__init__.py", "tests/contract/__init__.py", "tests/contract/scsi.py", "tests/contract/tape.py",
+          "tests/contract/targets.py")
 _HBAS = {
     "virtio-scsi-pci": ("sg", "virtio_scsi"),
     "mptsas1068": ("sg", "mptsas"),
+}
+
+_CONTROLS = {
+    "blank": lambda target, size_mib: target.blank(size_mib),
+    "reload": lambda target: target.insert(target.state["cartridge"]),
+    "protect": lambda target: target.protect(),
+    "damage": lambda target, first, count: target.damage(first, count),
 }
 
 
@@ -47,11 +57,31 @@ def test_contract_over_sg(initrd, tmp_path, hba):
     if Istgt.missing():
         pytest.skip(Istgt.missing())
     target = Istgt(tmp_path / "istgt")
-    url = target.start(size_mib=64)
     try:
-        done = subprocess.run(_command(initrd, url, hba, _HBAS[hba]), env={"PATH": SEARCH}, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-                              timeout=_TIMEOUT_S)  # fmt: skip
+        output = _run(_command(initrd, target.start(size_mib=64), hba, _HBAS[hba]), target)
     finally:
         target.stop()
-    assert "RESULT 0 failed" in done.stdout, done.stdout[-6000:]
+    assert "RESULT 0 failed" in output, output[-6000:]
+    assert output.count("PASSED tape-") == len(tape.CASES), output[-6000:]
+
+
+def _run(command: list, target) -> str:
+    """The guest's console until it powers off; what it asks for by "CONTROL verb arguments" is done to `target`."""
+    guest = subprocess.Popen(command, env={"PATH": SEARCH}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, text=True, errors="replace")  # fmt: skip
+    deadline = threading.Timer(_TIMEOUT_S, guest.kill)
+    deadline.start()
+    lines = []
+    try:
+        for line in guest.stdout:
+            lines.append(line)
+            words = line.split()
+            if words[:1] == ["CONTROL"]:
+                _CONTROLS[words[1]](target, *[int(word) for word in words[2:]])
+                guest.stdin.write("DONE\n")
+                guest.stdin.flush()
+    finally:
+        guest.kill()
+        guest.wait()
+        deadline.cancel()
+    return "".join(lines)
