@@ -1,5 +1,7 @@
 """All consoles of the appliance: a session on every serial line, and the telnet server. Made by the appliance."""
 
+import asyncio
+
 from firmware.console.commands import registry
 from firmware.console.login import Brake
 from firmware.console.session import Hangup, Session
@@ -22,6 +24,7 @@ class Consoles:
         self._terminals = [SerialTerminal(serial) for serial in appliance.machine.serials]
         self._sessions = {}
         self._notices = []
+        self._noticed = asyncio.Event()
         self.telnet = TelnetServer(appliance, self._remote)
 
     def start(self) -> None:
@@ -36,6 +39,9 @@ class Consoles:
         """A line on every serial line, now, and on standard output where that is kept."""
         if self._appliance.machine.keeps_stdout or not self._terminals:
             print(line)
+        await self._tell_serials(line)
+
+    async def _tell_serials(self, line: str) -> None:
         for terminal in self._terminals:
             try:
                 await self._tell(terminal, line)
@@ -46,6 +52,7 @@ class Consoles:
         """A line on every serial line, soon."""
         if len(self._notices) < _NOTICES:
             self._notices.append(line)
+            self._noticed.set()
 
     async def _tell(self, terminal, line: str) -> None:
         session = self._sessions.get(terminal)
@@ -56,9 +63,10 @@ class Consoles:
 
     async def _show_notices(self) -> None:
         while True:
+            self._noticed.clear()
             while self._notices:
-                await self.announce(self._notices.pop(0))
-            await sleep_ms(100)
+                await self._tell_serials(self._notices.pop(0))
+            await self._noticed.wait()
 
     async def _line(self, terminal) -> None:
         """A serial line: after each session comes the next login prompt."""
