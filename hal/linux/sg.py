@@ -87,7 +87,8 @@ class SgTransport(ScsiTransport):
         return self._result(command, timeout_ms)
 
     async def _send(self, command, direction: int, timeout_ms: int) -> None:
-        while True:
+        deadline_ms = loop.now_ms() + timeout_ms
+        while loop.now_ms() <= deadline_ms:
             while len(self._pending) >= _QUEUE:
                 self._room.clear()
                 await self._room.wait()
@@ -97,6 +98,7 @@ class SgTransport(ScsiTransport):
                 self._pending[self._next_id] = command
                 return
             await self._refused(errno())
+        raise Timeout("%s: the driver takes no command for %d ms" % (self.name, timeout_ms))
 
     async def _refused(self, code: int) -> None:
         """Wait where the command can be sent again later, else raise."""

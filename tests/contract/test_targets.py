@@ -2,11 +2,14 @@
 
 import asyncio
 import os
+import signal
 import sys
 
 import pytest
 
-from hal.errors import MediumError
+from hal.errors import MediumError, NotReady, Timeout
+from hal.linux.iscsi import IscsiTransport
+from hal.ssc import cdb
 from hal.ssc.drive import SscTape
 from tests.contract import scsi, tape, targets
 from tests.lab import micropython
@@ -63,6 +66,50 @@ def test_istgt_block_with_a_damaged_header(running):
         await tape.expect(drive, 4, "b")
         await tape.raises(MediumError, drive.locate(3))
         await drive.close()
+
+    asyncio.run(run())
+
+
+def test_target_that_stops_answering(running):
+    """Timeout, the session is dropped, nothing is sent twice; the next command logs in anew."""
+
+    async def run() -> None:
+        bench = targets.TargetBench("istgt", str(running["istgt"].directory))
+        bench.control("blank", 64)
+        transport = await bench.connect()
+        drive = SscTape(transport)
+        await tape.wrote(drive, "bb")
+        pid = running["istgt"].state["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            await tape.raises(Timeout, transport.execute(cdb.write(4096), data_out=bytes(4096), timeout_ms=200))
+            await tape.raises((NotReady, Timeout), transport.execute(cdb.test_unit_ready()))
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        await scsi.ready(transport)
+        await drive.rewind()
+        await tape.expect(drive, 0, "b")
+        await drive.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("url", ["iscsi://127.0.0.1:1/iqn.nobody/0", "iscsi://", "tape", "iscsi://127.0.0.1/"])
+def test_no_target_there(url):
+    async def run() -> None:
+        transport = IscsiTransport(url)
+        for _ in range(2):
+            error = await tape.raises(NotReady, transport.execute(cdb.test_unit_ready()))
+            assert url in str(error)
+        await transport.close()
+
+    asyncio.run(run())
+
+
+def test_target_of_another_name(running):
+    async def run() -> None:
+        transport = IscsiTransport(running["tgt"].url.replace("poor", "rich"))
+        await tape.raises(NotReady, transport.execute(cdb.test_unit_ready()))
 
     asyncio.run(run())
 
