@@ -1,7 +1,9 @@
 """The verb `boot`: an interactive appliance in QEMU. Disk, tape and flash live in build/boot and stay between boots."""
 
+import contextlib
 import os
 import select
+import shutil
 import sys
 import termios
 import tty
@@ -21,18 +23,44 @@ def add_arguments(parser) -> None:
     parser.add_argument("--fresh", action="store_true", help="begin with an empty disk, config and tape")
     parser.add_argument("--disk", type=int, default=8, metavar="GIB", help="size of a new data disk (default 8)")
     parser.add_argument("--memory", type=int, default=256, metavar="MIB", help="memory of the board (default 256)")
-    parser.add_argument("--tape", default="", metavar="URL", help="iscsi://HOST:PORT/IQN/LUN of a drive (default: none)")
+    parser.add_argument("--tape", default="", metavar="URL", help="iscsi://HOST:PORT/IQN/LUN of a drive (default: an istgt of its own)")
     parser.add_argument("--port", type=int, default=7170, help="loopback port that leads to the agent port (default 7170)")
     parser.add_argument("--telnet-port", type=int, default=7123, help="loopback port that leads to telnet (default 7123)")
     parser.add_argument("--usb", action="store_true", help="the flash disk is a USB stick")
 
 
 def run(arguments) -> int:
+    built = image.build()
+    with tape_drive(arguments.tape, FOLDER / "tape", arguments.fresh) as url:
+        return _boot(arguments, Path(built["path"]), url)
+
+
+@contextlib.contextmanager
+def tape_drive(given: str, folder: Path, fresh: bool):
+    """The URL `given`, or that of an istgt whose cartridge stays in `folder`; stopped at the end. Also for the verb `host`."""
+    from tests.lab.istgt import Istgt
+
+    if given:
+        yield given
+        return
+    if fresh and folder.exists():
+        shutil.rmtree(folder)
+    target = Istgt(folder)
+    # One that was left behind when this verb was killed.
+    target.stop()
+    try:
+        yield target.start()
+    except (OSError, RuntimeError) as error:
+        raise BuildError("the tape target does not start: %s" % error)
+    finally:
+        target.stop()
+
+
+def _boot(arguments, path: Path, tape: str) -> int:
     from tests.lab.qemu import Qemu
 
-    built = image.build()
     forwards = {_PORTS["agent"]: arguments.port, _PORTS["telnet"]: arguments.telnet_port}
-    box = Qemu(FOLDER, Path(built["path"]), disk_bytes=arguments.disk << 30, tape=arguments.tape, forwards=forwards,
+    box = Qemu(FOLDER, path, disk_bytes=arguments.disk << 30, tape=tape, forwards=forwards,
                memory_mib=arguments.memory, flash="usb" if arguments.usb else "sata")
     box.prepare(fresh=arguments.fresh)
     with box:

@@ -1,8 +1,10 @@
 """The verb `host`: the appliance as a native process under the image's MicroPython; no QEMU, no root."""
 
 import subprocess
+from pathlib import Path
 
 from board.host import OPTIONS
+from image.boot import tape_drive
 from image.paths import BUILD, ROOT
 
 NEEDS = ("packages", "venv", "rootfs")
@@ -28,11 +30,20 @@ def command(words: list, heap_bytes: int = 64 << 20) -> list:
 
 
 def run(arguments) -> int:
-    words = []
-    for name, _, _, _ in OPTIONS:
-        value = getattr(arguments, name[2:])
-        for one in value if name == "--tape" else [value]:
-            words += [name, str(one)] if one != "" else []
+    folder = Path(arguments.state).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    with tape_drive(arguments.tape[0] if arguments.tape else "", folder / "tape", False) as url:
+        words = []
+        for name, _, _, _ in OPTIONS:
+            values = arguments.tape or [url] if name == "--tape" else [getattr(arguments, name[2:])]
+            for value in values:
+                words += [name, str(value)] if value != "" else []
+        print("agents: %s · telnet: port %s · leave with `shutdown`" % (arguments.listen, arguments.telnet))
+        return _serve(words)
+
+
+def _serve(words: list) -> int:
+    """Until it is shut down; a reboot starts it again."""
     while True:
         status = subprocess.run(command(words), cwd=ROOT).returncode
         if status != _RESTART_STATUS:
