@@ -1,7 +1,5 @@
 """All consoles of the appliance: a session on every serial line, and the telnet server. Made by the appliance."""
 
-import asyncio
-
 from firmware.console.commands import registry
 from firmware.console.login import Brake
 from firmware.console.session import Hangup, Session
@@ -11,7 +9,8 @@ from hal.errors import HalError, Timeout
 from hal.loop import sleep_ms
 
 _HANGUP_MS = 1000  # before a line that hung up is looked at again
-_NOTICES = 200  # waiting for slow lines; more are dropped
+_NOTICE_MS = 1000
+_QUIET_MS = 5000  # log lines do not come between a command and its answer
 
 
 class Consoles:
@@ -23,8 +22,6 @@ class Consoles:
         self._brake = Brake()
         self._terminals = [SerialTerminal(serial) for serial in appliance.machine.serials]
         self._sessions = {}
-        self._notices = []
-        self._noticed = asyncio.Event()
         self.telnet = TelnetServer(appliance, self._remote)
 
     def start(self) -> None:
@@ -39,34 +36,29 @@ class Consoles:
         """A line on every serial line, now, and on standard output where that is kept."""
         if self._appliance.machine.keeps_stdout or not self._terminals:
             print(line)
-        await self._tell_serials(line)
-
-    async def _tell_serials(self, line: str) -> None:
         for terminal in self._terminals:
+            session = self._sessions.get(terminal)
             try:
-                await self._tell(terminal, line)
+                if session:
+                    await session.say(line)
+                else:
+                    await terminal.write("\r" + line + "\n")
             except (HalError, Hangup):
                 pass  # nobody is there
 
     def notice(self, line: str) -> None:
-        """A line on every serial line, soon."""
-        if len(self._notices) < _NOTICES:
-            self._notices.append(line)
-            self._noticed.set()
-
-    async def _tell(self, terminal, line: str) -> None:
-        session = self._sessions.get(terminal)
-        if session:
-            await session.notice(line)
-        else:
-            await terminal.write("\r" + line + "\n")
+        """A line on every serial line, soon: at a prompt where somebody works it waits until he pauses."""
+        for session in self._sessions.values():
+            session.notice(line)
 
     async def _show_notices(self) -> None:
         while True:
-            self._noticed.clear()
-            while self._notices:
-                await self._tell_serials(self._notices.pop(0))
-            await self._noticed.wait()
+            await sleep_ms(_NOTICE_MS)
+            for session in list(self._sessions.values()):
+                try:
+                    await session.show_notices(_QUIET_MS if session.role else _NOTICE_MS)
+                except Hangup:
+                    pass  # nobody is there
 
     async def _line(self, terminal) -> None:
         """A serial line: after each session comes the next login prompt."""

@@ -12,11 +12,12 @@ from firmware.core.settings import Invalid
 from firmware.formats.refusal import Refusal
 from firmware.version import VERSION
 from hal.errors import HalError, Timeout
-from hal.loop import sleep_ms
+from hal.loop import now_ms, sleep_ms
 
 PROMPT = "bobbin> "
 _READ_BYTES = 256
 _AHEAD_BYTES = 1024  # typed while a command runs; more is dropped
+_NOTICES = 200
 _MINUTE_MS = 60000
 _LOGIN_MS = 60000  # for a remote peer to log in, for anybody to type the password
 _EXPECTED = (Usage, Invalid, Refusal, HalError)
@@ -43,6 +44,8 @@ class Session:
         self._keys = Keys()
         self._pending = b""
         self._editor = None
+        self._active_ms = 0
+        self._notices = []
         self._history = History()
 
     async def run(self) -> None:
@@ -64,10 +67,27 @@ class Session:
     async def write_lines(self, lines: list) -> None:
         await self.write("".join([line + "\n" for line in lines]))
 
-    async def notice(self, line: str) -> None:
-        """A line that comes by itself; what is being typed is drawn again below it."""
-        before = self._editor.erase() if self._editor else "\r"
-        await self.write(before + line + "\n" + (self._editor.start() if self._editor else ""))
+    def notice(self, line: str) -> None:
+        """A line that comes by itself: shown before the next prompt, or by `show_notices`. Beyond a bound they are dropped."""
+        if len(self._notices) < _NOTICES:
+            self._notices.append(line)
+
+    async def show_notices(self, quiet_ms: int) -> None:
+        """Show them now if nothing happened at the prompt for so long; what is being typed is drawn again below them."""
+        if self._notices and self._editor and now_ms() - self._active_ms >= quiet_ms:
+            await self._interject(self._take_notices())
+
+    async def say(self, line: str) -> None:
+        """A line that must be seen now, whatever is going on."""
+        await self._interject(self._take_notices() + line + "\n")
+
+    async def _interject(self, text: str) -> None:
+        editor = self._editor
+        await self.write(editor.erase() + text + editor.start() if editor else "\r" + text)
+
+    def _take_notices(self) -> str:
+        lines, self._notices = self._notices, []
+        return "".join([line + "\n" for line in lines])
 
     async def key(self, timeout_ms: int = 0):
         """Next key. Raises Timeout, Hangup."""
@@ -116,11 +136,13 @@ class Session:
 
     async def _edit(self, editor: Editor, timeout_ms: int):
         """What was typed; None after ^C or, on an empty line, ^D."""
-        await self.write(editor.start())
+        await self.write(self._take_notices() + editor.start())
         self._editor = editor
+        self._active_ms = now_ms()
         try:
             while not editor.done:
                 shown = editor.feed(await self.key(timeout_ms))
+                self._active_ms = now_ms()
                 # What came in one piece is echoed in one piece.
                 while self._pending and not editor.done:
                     byte, self._pending = self._pending[0], self._pending[1:]

@@ -1,5 +1,7 @@
 """A terminal as a session sees it: bytes in, text out. `SerialTerminal` is here, the one for telnet in `telnet.py`."""
 
+import asyncio
+
 from hal.loop import wait_ms
 
 
@@ -11,6 +13,7 @@ class SerialTerminal:
 
     def __init__(self, serial):
         self._serial = serial
+        self._writing = asyncio.Lock()  # the session and the log write the same line
         self.peer = serial.name
 
     async def read(self, limit: int, timeout_ms: int) -> bytes:
@@ -19,4 +22,5 @@ class SerialTerminal:
 
     async def write(self, text: str) -> None:
         """Raises BusError."""
-        await self._serial.write(text.replace("\n", "\r\n").encode())
+        async with self._writing:
+            await self._serial.write(text.replace("\n", "\r\n").encode())

@@ -81,7 +81,8 @@ class HostAppliance:
 
     def json(self, command: str, timeout_s: float = 600) -> dict:
         """The command's answer to --json; `ok` tells whether it succeeded."""
-        return json.loads(self.run(command + " --json", timeout_s).strip().splitlines()[-1])
+        lines = self.run(command + " --json", timeout_s).splitlines()
+        return json.loads(next(line for line in reversed(lines) if line.startswith("{")))
 
     def format_disk(self) -> None:
         self.console.line("disk format")

@@ -4,7 +4,7 @@ import asyncio
 import json
 
 from firmware.appliance import Appliance
-from firmware.console import login, session
+from firmware.console import consoles, login, session
 from hal.loop import sleep_ms
 from hal.sim.cartridge import Cartridge
 from hal.sim.disk import SimDisk
@@ -45,7 +45,8 @@ class Lab:
         return (await self.line.expect(_PROMPT))[: -len(_PROMPT)].replace("\r", "")
 
     async def json(self, command: str) -> dict:
-        return json.loads((await self.run(command + " --json")).strip())
+        lines = (await self.run(command + " --json")).split("\n")
+        return json.loads([line for line in lines if line.startswith("{")][0])
 
     async def stop(self) -> None:
         self.appliance.request_stop(False)
@@ -168,14 +169,28 @@ async def test_reboot_asks():
     assert lab.machine.off == "reboot" and "bobbin: rebooting" in lab.line.seen
 
 
-async def test_log_errors_appear_and_the_line_is_kept():
+async def test_log_errors_appear_when_nobody_types_and_the_line_is_kept():
     lab = await _lab()
     lab.line.type("show st")
     await lab.line.expect("show st")
     lab.appliance.log.error("test", "the roof is on fire")
+    quiet, consoles._QUIET_MS = consoles._QUIET_MS, 100
     await lab.line.expect("the roof is on fire\r\n\r" + _PROMPT + "show st")
+    consoles._QUIET_MS = quiet
     lab.line.type("atus\r")
     await lab.line.expect("appliance")
+    await lab.stop()
+
+
+async def test_log_errors_stand_between_an_answer_and_the_next_prompt():
+    lab = await _lab()
+    lab.appliance.log.error("test", "the roof is on fire")
+    shown = await lab.run("show version")
+    assert shown.strip().endswith("the roof is on fire") and shown.startswith("board")
+    assert "roof" not in await lab.run("show version")
+    for number in range(1000):
+        lab.appliance.log.error("test", "entry %d" % number)
+    assert (await lab.run("show version")).count("entry") == 200
     await lab.stop()
 
 
