@@ -205,16 +205,29 @@ def _command_line(pid: int) -> str:
 
 
 def _signal_and_wait(pid: int, number: int) -> bool:
-    """True once the process is gone. It may be a child of ours or not; one that waits for its parent has no command line."""
+    """True once the process is gone. It may be a child of ours or not."""
     deadline = time.monotonic() + _STOP_S
     try:
-        os.kill(pid, number)
-        while _command_line(pid) and time.monotonic() < deadline:
+        os.killpg(pid, number)  # a session of its own: tgtd has a second process, which holds its lock
+        while _members(pid) and time.monotonic() < deadline:
             time.sleep(0.01)
         os.waitpid(pid, os.WNOHANG)
     except (ProcessLookupError, ChildProcessError):
         pass
-    return not _command_line(pid)
+    return not _members(pid)
+
+
+def _members(group: int) -> list:
+    """Living processes of a process group; field 3 of stat is the state, 5 the group. Ref: proc(5)."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == group and fields[0] != "Z":
+            found.append(path.parent.name)
+    return found
 
 
 # verb: (help, arguments (name, type, default), what it does)
