@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -48,11 +49,19 @@ def _remove(folder: Path) -> None:
 
 
 def _extract(folder: Path) -> None:
-    # The archives are kept for the inventory. Without root, extraction goes through a user namespace by itself.
+    """The archives are kept, for the inventory."""
+    target = folder
+    if os.geteuid():
+        # In its user namespace mmdebstrap would leave files of other owners, which the caller could not delete.
+        target = folder.with_suffix(".tar")
     run([
         "mmdebstrap", "--variant=extract", "--architectures=amd64", "--skip=cleanup/apt/cache",
-        "--include=" + ",".join(tables.PACKAGES), tables.SUITE, folder,
+        "--include=" + ",".join(tables.PACKAGES), tables.SUITE, target,
     ])
+    if target != folder:
+        folder.mkdir()
+        run(["tar", "-xf", target, "-C", folder, "--no-same-owner", "--no-same-permissions", "--exclude=./dev/*"])
+        target.unlink()
 
 
 def _read_packages(archives: Path) -> dict:

@@ -39,7 +39,12 @@ def run(arguments) -> int:
     return 0
 
 
-def ensure(needs, say=print) -> None:
+def tell(text: str) -> None:
+    """At once: what follows may replace this process."""
+    print(text, flush=True)
+
+
+def ensure(needs, say=tell) -> None:
     """Make sure of "packages", "venv", "rootfs", as far as `needs` names them. Raises BuildError."""
     BUILD.mkdir(exist_ok=True)
     for name, step in (("packages", _packages), ("venv", _venv), ("rootfs", rootfs.ensure)):
