@@ -28,15 +28,16 @@ class _Sink:
 
 
 def _reader(session, source: int):
-    """(reader, label of the tape or "")."""
-    if source == message.DISK:
-        return session.store.reader(session.client.uuid), ""
-    if source != message.TAPE:
+    """(reader, label of the tape or ""). One reader serves the session for as long as what it reads is there."""
+    if source not in (message.DISK, message.TAPE):
         raise Refusal("PROTOCOL", "source: expected 0 or 1, got %d" % source)
-    mounted = session.appliance.mounted
-    if mounted is None:
+    owner = session.store if source == message.DISK else session.appliance.mounted
+    if owner is None:
         raise Refusal("NO_TAPE", "no tape is mounted: mount one on the console")
-    return mounted.reader(session.client.uuid), mounted.label
+    kept = session.readers.get(source)
+    if kept is None or kept[0] is not owner:
+        kept = session.readers[source] = (owner, owner.reader(session.client.uuid))
+    return kept[1], "" if source == message.DISK else owner.label
 
 
 async def views(session, request: int, values) -> None:

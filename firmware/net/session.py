@@ -78,6 +78,7 @@ class Session:
         self.state = NEW
         self.client = None
         self.store = None  # that knows the client
+        self.readers = {}  # source -> (store or mounted tape, its reader for this client)
         self.backup = None
         self.slot = None
         self.claims = 0  # rows of the RFE_CLAIM that awaits its proof

@@ -8,7 +8,6 @@ from firmware.store import superblock as super_
 from hal.errors import CorruptData
 from hal.native import aligned
 
-_SLACK = 2 * layout.BLOCK
 _CACHED = 6
 
 
@@ -25,6 +24,28 @@ class Pack:
         return self.raw[self.offsets[position] : self.offsets[position + 1]]
 
 
+class Buffers:
+    """Aligned buffers that are used again, in the order in which they were taken: large ones are dear to allocate."""
+
+    _ROOM = 5 * limits.PACK_AIM_BYTES // 4
+
+    def __init__(self):
+        self._free = []
+        self._taken = []
+
+    def take(self, length: int):
+        """A memoryview of `length` bytes."""
+        buffer = self._free.pop() if self._free else aligned(max(length, self._ROOM))
+        if len(buffer) < length:
+            buffer = aligned(length)
+        self._taken.append(buffer)
+        return buffer[:length]
+
+    def give_back(self) -> None:
+        """The buffer taken first, of those not given back, is free again."""
+        self._free.append(self._taken.pop(0))
+
+
 class Packs:
     """`load` gives decoded packs, keeping the last few. `busy` buffers are bounded by the callers' read-ahead."""
 
@@ -35,20 +56,23 @@ class Packs:
         self._cache = {}
         self._order = []
 
-    async def _span(self, row, start: int, length: int):
-        """View of `length` bytes of the segment from `start`, read through aligned blocks."""
+    async def _span(self, row, start: int, length: int, buffers=None):
+        """View of `length` bytes of the segment from `start`, read through aligned blocks, into a buffer of `buffers` if given."""
         first = start // layout.BLOCK * layout.BLOCK
         end = (start + length + layout.BLOCK - 1) // layout.BLOCK * layout.BLOCK
-        buffer = aligned(end - first)
+        buffer = buffers.take(end - first) if buffers is not None else aligned(end - first)
         await self._disk.read(super_.address(self._superblock, row.segment, first), buffer)
         return buffer[start - first : start - first + length]
 
-    async def stored(self, row):
-        """The pack's bytes as stored, checked against the record's CRC. Raises CorruptData, MediumError."""
+    async def stored(self, row, buffers=None):
+        """The pack's bytes as stored, checked against the record's CRC. Raises CorruptData, MediumError.
+
+        With `buffers` they are valid until the caller gives the buffer back.
+        """
         if row.length > limits.FRAME_BYTES:
             raise CorruptData("pack in segment %d at %d: expected at most %d bytes, got %d"
                               % (row.segment, row.offset, limits.FRAME_BYTES, row.length))
-        record = await self._span(row, row.offset, layout.RECORD.size + row.length)
+        record = await self._span(row, row.offset, layout.RECORD.size + row.length, buffers)
         head = layout.RECORD.unpack_from(record)[0]
         crc = self._processor.crc32c(record[layout.RECORD.size :], self._processor.crc32c(record[: layout.RECORD.size - 4]))
         if head.magic != layout.RECORD_MAGIC or head.segment != row.segment or head.length != row.length or head.crc != crc:

@@ -16,7 +16,7 @@ from firmware.formats import pack as packs
 from firmware.formats.refusal import Refusal
 from firmware.store import intake, runs
 from firmware.store.catalog import Catalog
-from firmware.store.packs import Packs, decode
+from firmware.store.packs import Buffers, Packs, decode
 from hal.errors import CorruptData, HalError
 
 _AHEAD = 4  # packs being read while one is sent
@@ -35,6 +35,7 @@ class Reader:
         self._packs = Packs(disk, superblock, processor)
         self._processor = processor
         self._segments = segments
+        self._buffers = Buffers()
         self._client = self._find_client(client_uuid)
 
     def _find_client(self, uuid: bytes) -> int:
@@ -115,7 +116,7 @@ class Reader:
         return await self._pinned(lambda catalog: self._read(catalog, spans, sink))
 
     async def _read(self, catalog, spans: list, sink) -> int:
-        job = _Reading(self._packs, self._processor, sink)
+        job = _Reading(self._packs, self._buffers, self._processor, sink)
         try:
             for row, (group, index, first, count) in enumerate(spans):
                 try:
@@ -227,8 +228,9 @@ class _Piece:
 class _Reading:
     """The pieces of one READ in order: neighbours joined, packs read ahead, rows lost once."""
 
-    def __init__(self, loader, processor, sink):
+    def __init__(self, loader, buffers, processor, sink):
         self._loader = loader
+        self._buffers = buffers
         self._processor = processor
         self._sink = sink
         self._last = None
@@ -243,9 +245,16 @@ class _Reading:
             await self._start(last)
 
     async def _start(self, piece) -> None:
-        self._waiting.append((piece, asyncio.create_task(self._loader.stored(piece.pack_row))))
+        self._waiting.append((piece, asyncio.create_task(self._load(piece.pack_row))))
         if len(self._waiting) > _AHEAD:
             await self._give()
+
+    async def _load(self, pack_row):
+        """The stored pack, or the error: a task that fails before it is awaited would be reported by MicroPython."""
+        try:
+            return await self._loader.stored(pack_row, self._buffers)
+        except HalError as error:
+            return error
 
     async def finish(self) -> None:
         """Everything wanted so far is given."""
@@ -257,17 +266,22 @@ class _Reading:
 
     async def _give(self) -> None:
         piece, task = self._waiting.pop(0)
+        found = await task
         try:
-            body = await task
-            piece.drop(self.lost)
-            pack = None if piece.whole() else decode(body, self._processor)
+            if isinstance(found, HalError):
+                raise found
+            await self._send(piece, found)
         except HalError as error:
             for row, _ in piece.rows:
                 await self.lose(row, str(error))
-            return
-        if pack is None:
+        self._buffers.give_back()
+
+    async def _send(self, piece, body) -> None:
+        piece.drop(self.lost)
+        if piece.whole():
             await self._sink.data(_renamed(body))
             return
+        pack = decode(body, self._processor)
         out = _Outgoing(packs.DATA, self._processor, self._sink)
         for position in range(piece.start, piece.end):
             await out.add(pack, position)
