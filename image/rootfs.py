@@ -50,18 +50,10 @@ def _remove(folder: Path) -> None:
 
 def _extract(folder: Path) -> None:
     """The archives are kept, for the inventory."""
-    target = folder
-    if os.geteuid():
-        # In its user namespace mmdebstrap would leave files of other owners, which the caller could not delete.
-        target = folder.with_suffix(".tar")
-    run([
-        "mmdebstrap", "--variant=extract", "--architectures=amd64", "--skip=cleanup/apt/cache",
-        "--include=" + ",".join(tables.PACKAGES), tables.SUITE, target,
-    ])
-    if target != folder:
-        folder.mkdir()
-        run(["tar", "-xf", target, "-C", folder, "--no-same-owner", "--no-same-permissions", "--exclude=./dev/*"])
-        target.unlink()
+    # Not in a user namespace: that would leave files of other owners, which the caller could not delete.
+    mode = ["--mode=fakechroot"] if os.geteuid() else []
+    run(["mmdebstrap", "--variant=extract", "--architectures=amd64", "--skip=cleanup/apt/cache",
+         "--include=" + ",".join(tables.PACKAGES), *mode, tables.SUITE, folder])
 
 
 def _read_packages(archives: Path) -> dict:

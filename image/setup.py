@@ -21,8 +21,8 @@ PACKAGES = {
     # The same libraries that the image has, for CPython on this machine.
     "libraries": ("libaio1", "libb2-1", "libisal2", "libiscsi7", "liblmdb0", "libmbedcrypto7", "librsync2", "libzstd1"),
 }
-# mmdebstrap needs it where the caller is not root.
-_UNPRIVILEGED = ("uidmap",)
+# mmdebstrap needs them where the caller is not root.
+_UNPRIVILEGED = ("fakechroot", "fakeroot")
 # The release that the image is made of signs with keys that old versions of debian-archive-keyring lack.
 _KEYS = Path("/usr/share/keyrings/debian-archive-trixie-automatic.gpg")
 _LISTS = Path("/var/lib/apt/lists")
