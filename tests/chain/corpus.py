@@ -148,9 +148,9 @@ def _edit_large(path: Path) -> None:
     path.write_bytes(b"0123456789" + data[:middle] + b"a changed page".ljust(4096, b".") + data[middle + 4096 :])
 
 
-def _small_enough(folder: Path) -> bool:
-    """A part of the tree: some files, not all."""
-    return sum(1 for path in folder.rglob("*") if path.is_file()) <= FILES // 4
+def _is_part(folder: Path) -> bool:
+    """Some of the tree's files, not all."""
+    return FILES // 30 <= sum(1 for path in folder.rglob("*") if path.is_file()) <= FILES // 4
 
 
 def second_pc(tree: Path, target: Path) -> Path:
@@ -159,6 +159,6 @@ def second_pc(tree: Path, target: Path) -> Path:
         shutil.rmtree(target)
     target.mkdir(parents=True)
     shutil.copy2(tree / "large.bin", target / "large.bin")
-    part = next(path for path in sorted(tree.rglob("*")) if path.is_dir() and path.name != "odd" and _small_enough(path))
+    part = next(path for path in sorted(tree.rglob("*")) if path.is_dir() and _is_part(path))
     subprocess.run(["cp", "-a", str(part), str(target / part.name)], check=True)
     return target
