@@ -33,7 +33,7 @@ _UNIT_BYTES = 1 << 19
 _UNIT_FILES = 64
 _PIECES = 16  # messages of one large file that may wait
 _SWITCH_S = 0.0005  # threads that come back from C wait so long for the interpreter at most
-_CUT_TRIES = 6
+_CUT_TRIES = 20
 _CUT_WAIT_S = 60
 
 
@@ -108,13 +108,22 @@ class Attempt:
                 self._line.join(thread)
             self._result.counts.packs += sender.packs
             self._commit(root, time_ns)
-        except Stopped:
-            self._session.channel.check()
-            raise self._line.error or AgentError("INTERNAL", "backup: stopped without a reason") from None
+        except (Stopped, Cut):
+            raise self._reason() from None
         finally:
             self._line.stop()
             sender.close()
             self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _reason(self) -> BaseException:
+        """Why the line stopped. A refusal says more than the closed connection after it."""
+        error = self._line.error
+        if error is None or isinstance(error, Cut):
+            try:
+                self._session.channel.check()
+            except (AgentError, Refusal) as told:
+                return told
+        return error or AgentError("INTERNAL", "backup: stopped without a reason")
 
     def _commit(self, root, time_ns: int) -> None:
         counts = self._result.counts
@@ -254,7 +263,7 @@ def backup(
     kept = cache if cache is not None else Cache(None)
     interval = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH_S)
-    sent, fresh, attempts, deadline = 0, False, 0, time.monotonic() + options.wait_s
+    sent, fresh, attempts = 0, False, 0
     try:
         while True:
             attempts += 1
@@ -265,35 +274,34 @@ def backup(
                 result.attempts = attempts
                 result.counts.bytes_sent = result.bytes_sent = sent + session.channel.bytes_sent - before
                 return result
-            except Cut:
+            except (Cut, Refusal) as error:
                 sent += session.channel.bytes_sent - before
                 kept.rollback()
-                if reconnect is None:
+                gone = isinstance(error, Refusal) and error.name == "NOT_FOUND" and not fresh
+                if reconnect is None or attempts >= _CUT_TRIES or not (gone or _away(error)):
                     raise
-                session = _again(session, reconnect, attempts, deadline)
-            except Refusal as refusal:
-                sent += session.channel.bytes_sent - before
-                kept.rollback()
-                if refusal.name != "NOT_FOUND" or fresh or reconnect is None:
-                    raise
-                fresh = True  # what the cache refers to is gone there: send without reference to it
-                session.close()
-                session = reconnect()
+                fresh = fresh or gone  # what the cache refers to is not there any more: send without reference to it
+                session = _again(session, reconnect, time.monotonic() + options.wait_s)
     finally:
         sys.setswitchinterval(interval)
         if cache is None:
             kept.close()
 
 
-def _again(session, reconnect, attempts: int, deadline: float):
-    """A new Session after the connection was cut; waits longer each time. Raises Cut when it is no use."""
+def _away(error: Exception) -> bool:
+    """Whether the appliance may come back."""
+    return isinstance(error, Cut) or (isinstance(error, Refusal) and error.name == "SHUTDOWN")
+
+
+def _again(session, reconnect, deadline: float):
+    """A new Session after the connection was cut; waits longer each time. Raises Cut when the deadline (monotonic s) has passed."""
     session.close()
     wait_s = 1
     while True:
         try:
             return reconnect()
         except Cut:
-            if attempts >= _CUT_TRIES or time.monotonic() + wait_s > deadline:
+            if time.monotonic() + wait_s > deadline:
                 raise
             time.sleep(wait_s)
             wait_s = min(2 * wait_s, _CUT_WAIT_S)

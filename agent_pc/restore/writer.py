@@ -1,5 +1,7 @@
 """Writes one restored file: into a temporary name, holes left open, checked against its signature, renamed. Used by agent_pc/restore/files.py."""
 
+import ctypes
+import errno
 import hashlib
 import os
 import secrets
@@ -13,6 +15,10 @@ from firmware.formats import fileobject
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _HOLE = struct.Struct("<24xQ")
 _TEMPORARY = b".bobbin-"
+_NOREPLACE = 1  # linux/fs.h
+
+_libc = ctypes.PyDLL(None, use_errno=True)
+_libc.renameat2.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
 
 
 class Wrong(Exception):
@@ -120,13 +126,14 @@ def place(target, path: tuple, temporary: bytes, replace: bool) -> None:
     directory = target.handle(path[:-1])
     if replace:
         os.rename(temporary, path[-1], src_dir_fd=directory, dst_dir_fd=directory)
-        return
-    try:
-        os.link(temporary, path[-1], src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
-    except PermissionError:  # a filesystem without hard links; the caller saw that the name is free
-        os.rename(temporary, path[-1], src_dir_fd=directory, dst_dir_fd=directory)
-        return
-    os.unlink(temporary, dir_fd=directory)
+    elif _libc.renameat2(directory, temporary, directory, path[-1], _NOREPLACE):
+        code = ctypes.get_errno()
+        if code != errno.EINVAL:
+            raise OSError(code, os.strerror(code))
+        os.link(
+            temporary, path[-1], src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False
+        )  # a filesystem without the flag
+        os.unlink(temporary, dir_fd=directory)
 
 
 def _plan(runs: list) -> list:

@@ -135,6 +135,37 @@ def test_what_is_not_there(capsys, appliance, tmp_path):
     assert "cannot restore there" in _error(capsys, 2, agent, "restore", "--to", tmp_path / "file")
 
 
+def test_one_backup_at_a_time(capsys, appliance, tmp_path):
+    agent = appliance.agent("twice", tmp_path)
+    with state.load(agent.directory).lock():
+        assert "another backup" in _error(capsys, 9, agent, "backup", tmp_path)
+        assert agent.run("views") == 0
+    (tmp_path / "d").mkdir()
+    assert agent.run("backup", tmp_path / "d") == 0
+
+
+def test_a_broken_cache_is_made_again(capsys, appliance, tmp_path):
+    agent = appliance.agent("cache", tmp_path)
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "f").write_text("12345")
+    assert agent.run("backup", tmp_path / "d") == 0
+    with open(state.load(agent.directory).cache_path, "r+b") as file:
+        file.write(os.urandom(5000))
+    status, result = told(capsys, agent, "backup", tmp_path / "d")
+    assert status == 0 and result["unchanged"] == 1
+
+
+def test_progress_without_a_terminal(capsys, appliance, tmp_path):
+    agent = appliance.agent("progress", tmp_path)
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "f").write_bytes(os.urandom(100_000))
+    capsys.readouterr()
+    assert agent.run("backup", tmp_path / "d", "--progress", "always") == 0
+    assert "backup" in capsys.readouterr().err
+    assert agent.run("restore", "--to", tmp_path / "out") == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_views_and_status(capsys, appliance, tmp_path):
     agent = appliance.agent("looks", tmp_path)
     (tmp_path / "d").mkdir()
