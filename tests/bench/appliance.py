@@ -11,10 +11,9 @@ from pathlib import Path
 from image import image
 from image.paths import BUILD
 from tests.chain import corpus
-from tests.chain.appliance import HostBoard, QemuBoard
+from tests.chain.chain import appliance
 from tests.chain.pc import Pc
 from tests.lab.istgt import Istgt
-from tests.lab.target import free_ports
 
 _FOLDER = BUILD / "bench"
 _MB = 1000000
@@ -28,10 +27,9 @@ def run(board: str) -> list:
     tree = corpus.build(_FOLDER / "files")
     target = Istgt(_FOLDER / "tape")
     url = target.start(size_mib=_CARTRIDGE_MIB)
-    box = HostBoard(_FOLDER / "board", url) if board == "host" else QemuBoard(
-        _FOLDER / "board", Path(built["path"]), url, free_ports(1)[0])
+    box = appliance(board, _FOLDER / "board", built["path"], url)
     try:
-        rows = [("image content", built["bytes"] / _MB, "MB", None), ("boot to ready", box.power_on(fresh=True), "s", None)]
+        rows = [("image content", built["bytes"] / _MB, "MB", None), ("boot to ready", _seconds(box.start), "s", None)]
         return rows + _measure(box, tree)
     finally:
         box.kill()
@@ -59,7 +57,7 @@ def _measure(box, tree: Path) -> list:
     box.ask("tape label bench")
     stored = box.ask("show disk")["used_bytes"] / _MB
     for name in ("backup", "verify"):
-        rows.append(("tape " + name, stored / _seconds(lambda: box.ask("tape " + name, timeout_s=900)), "MB/s of segments", None))
+        rows.append(("tape " + name, stored / _seconds(lambda: box.ask("tape " + name)), "MB/s of segments", None))
     return rows + [("memory of the firmware, peak", box.ask("show version")["process_peak_bytes"] / _MB, "MB", None)]
 
 

@@ -4,20 +4,23 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from image import image, setup
 from image.paths import BUILD, BuildError
 from tests.chain import compare, corpus
-from tests.chain.appliance import HostBoard, QemuBoard
 from tests.chain.pc import Pc
 from tests.chain.report import Report, StepFailed
+from tests.lab.administrator import ConsoleRefused
+from tests.lab.appliance import HostAppliance
+from tests.lab.box import QemuAppliance
 from tests.lab.console import ConsoleTimeout
 from tests.lab.istgt import Istgt
-from tests.lab.target import free_ports
 
 FOLDER = BUILD / "run"
 _CARTRIDGE_MIB = 512
+_DISK_BYTES = 2 << 30
 _FIRST_DAMAGED = 12  # a block well within the image
 _WITHIN = 24  # blocks damaged within what the code must correct ...
 _BEYOND = 48  # ... and more, next to them, beyond it
@@ -32,7 +35,7 @@ def run(board: str, source: str, report_path: str, keep: bool) -> int:
     try:
         for name, work in chain.steps():
             report.step(name, work)
-    except (StepFailed, corpus.CorpusError, ConsoleTimeout, BuildError, OSError, RuntimeError, ValueError) as error:
+    except (StepFailed, ConsoleRefused, corpus.CorpusError, ConsoleTimeout, BuildError, OSError, RuntimeError, ValueError) as error:
         failure = "%s: %s" % (type(error).__name__, error)
     finally:
         chain.close(keep)
@@ -44,6 +47,13 @@ def run(board: str, source: str, report_path: str, keep: bool) -> int:
               % (len(report.steps), report.steps[-1]["name"], failure), file=sys.stderr)
         return 1
     return 0
+
+
+def appliance(board: str, folder: Path, image_path: str, tape_url: str):
+    """A new appliance with an empty disk: "qemu" boots the flash image, "host" runs the same firmware as a process."""
+    if board == "host":
+        return HostAppliance(folder, disk_bytes=_DISK_BYTES, tapes=(tape_url,))
+    return QemuAppliance(folder, Path(image_path), disk_bytes=_DISK_BYTES, tape=tape_url)
 
 
 class Chain:
@@ -102,13 +112,15 @@ class Chain:
 
     def _power_on(self, row) -> None:
         url = self._target.start(size_mib=_CARTRIDGE_MIB)
-        folder = FOLDER / "board"
-        if self._board == "host":
-            self._box = HostBoard(folder, url)
-        else:
-            self._box = QemuBoard(folder, Path(self._built["path"]), url, free_ports(1)[0])
-        self._report.boot_s = round(self._box.power_on(fresh=True), 2)
+        self._box = appliance(self._board, FOLDER / "board", self._built["path"], url)
+        self._report.boot_s = self._power()
         row["result"] = "ready after %.1f s" % self._report.boot_s
+
+    def _power(self) -> float:
+        """Seconds from power on to ready."""
+        began = time.monotonic()
+        self._box.start(self._box.port)  # the agents know it by its port
+        return round(time.monotonic() - began, 2)
 
     def _console(self, row) -> None:
         self._box.log_in()
@@ -177,9 +189,9 @@ class Chain:
         return done
 
     def _tape(self, row) -> None:
-        self._box.ask("tape label weekly-1", timeout_s=120)
-        made = self._box.ask("tape backup", timeout_s=600)
-        self._box.ask("tape verify", timeout_s=600)
+        self._box.ask("tape label weekly-1")
+        made = self._box.ask("tape backup")
+        self._box.ask("tape verify")
         self._box.ask("tape eject")
         self._insert_and_mount()
         self._give_back(self._one, self._tree, "first", self._first / "files", "--source", "tape")
@@ -188,8 +200,8 @@ class Chain:
 
     def _insert_and_mount(self) -> None:
         self._target.insert(self._target.state["cartridge"])
-        self._box.ask("tape load", timeout_s=120)
-        self._box.ask("tape mount", timeout_s=300)
+        self._box.ask("tape load")
+        self._box.ask("tape mount")
 
     def _damage(self, row) -> None:
         self._damage_and_mount(_FIRST_DAMAGED, _WITHIN)
@@ -208,13 +220,13 @@ class Chain:
 
     def _again(self, row) -> None:
         self._box.ask("tape unmount")
-        self._box.power_off()
-        seconds = self._box.power_on(fresh=False)
+        self._box.stop()
+        seconds = self._power()
         self._box.log_in()
         listed = {view["view"] for view in self._one.run("views")["views"]}
         _expect(set(self._views.values()) <= listed, "views %s, found %s" % (sorted(self._views.values()), sorted(listed)))
         self._give_back(self._one, self._tree, "second", self._tree)
-        self._box.power_off()
+        self._box.stop()
         row["result"] = "ready after %.1f s, every view there" % seconds
 
 

@@ -6,22 +6,21 @@
         code = box.json("client pair pc")["code"]
 """
 
-import json
 import subprocess
 import time
 from pathlib import Path
 
 from tests.lab import micropython
+from tests.lab.administrator import PASSWORD, PROMPT, Administrator
 from tests.lab.console import Console
 
-PROMPT = "bobbin> "
-PASSWORD = "bobbin"
+__all__ = ("PASSWORD", "PROMPT", "HostAppliance")
 DISK_BYTES = 1 << 30
 _START_S = 30
 _STOP_S = 20
 
 
-class HostAppliance:
+class HostAppliance(Administrator):
     """`folder` keeps disk, config and log over restarts. `tapes` are iSCSI URLs. `console` is a tests.lab.console.Console, `process`
     the subprocess; `port` the agents' port on 127.0.0.1."""
 
@@ -67,29 +66,8 @@ class HostAppliance:
 
     def log_in(self, password: str = PASSWORD) -> None:
         """Also finds the agents' port."""
-        self.console.line("")
-        self.console.expect("login: ")
-        self.console.line("admin")
-        self.console.expect("Password: ")
-        self.console.line(password)
-        self.console.expect(PROMPT)
-        self.port = self.json("show status")["lan_port"]
-
-    def run(self, command: str, timeout_s: float = 60) -> str:
-        """What the command printed."""
-        return self.console.command(command, PROMPT, timeout_s)
-
-    def json(self, command: str, timeout_s: float = 600) -> dict:
-        """The command's answer to --json; `ok` tells whether it succeeded."""
-        lines = self.run(command + " --json", timeout_s).splitlines()
-        return json.loads(next(line for line in reversed(lines) if line.startswith("{")))
-
-    def format_disk(self) -> None:
-        self.console.line("disk format")
-        self.console.expect("format it: ")
-        self.console.line("ERASE")
-        self.console.expect("ready for backups", timeout_s=60)
-        self.console.expect(PROMPT)
+        super().log_in(password)
+        self.port = self.ask("show status")["lan_port"]
 
     def stop(self) -> int:
         """Shut down from the console; gives the exit status."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from image import image
-from tests.lab.appliance import PROMPT, HostAppliance
+from tests.lab.administrator import Administrator
 from tests.lab.qemu import Qemu, free_port
 
 READY = "bobbin: ready"
@@ -12,7 +12,7 @@ _STOP_S = 60
 _AGENT_PORT = 7170
 
 
-class QemuAppliance(HostAppliance):
+class QemuAppliance(Administrator):
     """`options` are those of `tests.lab.qemu.Qemu`. `qemu` is the board; disk, flash and variables in `folder` outlive a boot."""
 
     def __init__(self, folder, path: Path = None, **options):
@@ -37,13 +37,12 @@ class QemuAppliance(HostAppliance):
     def log(self) -> str:
         return (self.folder / "serial0.log").read_text(errors="replace")
 
-    def log_in(self, password: str = "bobbin") -> None:
-        self.console.line("")
-        self.console.expect("login: ")
-        self.console.line("admin")
-        self.console.expect("Password: ")
-        self.console.line(password)
-        self.console.expect(PROMPT)
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *failure) -> None:
+        self.kill()
 
     def stop(self) -> int:
         """Shut down from the console; gives QEMU's exit status."""
