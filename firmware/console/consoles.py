@@ -1,10 +1,10 @@
 """All consoles of the appliance: a session on every serial line, and the telnet server. Made by the appliance."""
 
 from firmware.console.commands import registry
-from firmware.console.login import Brake
 from firmware.console.session import Hangup, Session
 from firmware.console.telnet import TelnetServer
 from firmware.console.terminal import SerialTerminal
+from firmware.core.brake import Brake
 from hal.errors import HalError, Timeout
 from hal.loop import sleep_ms
 

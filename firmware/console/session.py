@@ -32,7 +32,7 @@ class Cancelled(Exception):
 
 
 class Session:
-    """`registry` is the firmware.console.registry.Registry, `brake` the firmware.console.login.Brake of all sessions."""
+    """`registry` is the firmware.console.registry.Registry, `brake` the firmware.core.brake.Brake of all sessions."""
 
     def __init__(self, appliance, terminal, registry, brake):
         self.appliance = appliance

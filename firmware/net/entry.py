@@ -38,18 +38,17 @@ async def auth(session, request: int, values) -> None:
 
 async def _slowed(session, wrong: str, attempt):
     """The attempt's result; one refused as `wrong` counts against the address."""
-    slowdown = session.server.slowdown
-    try:
-        slowdown.check(session.address)
-    except Refusal:
+    brake = session.server.brake
+    wait_s = (brake.delay_ms(session.address) + 999) // 1000
+    if wait_s:
         attempt.close()
-        raise
+        raise Refusal("BUSY", "too many failed attempts from here: wait %d s" % wait_s, wait_s)
     try:
         result = await attempt
     except Refusal as refusal:
         if refusal.name == wrong:
-            slowdown.failed(session.address)
+            brake.failed(session.address)
             session.appliance.log.warning("lan", "%s: %s" % (session.peer, refusal.text))
         raise
-    slowdown.succeeded(session.address)
+    brake.succeeded(session.address)
     return result

@@ -2,10 +2,10 @@
 
 import asyncio
 
+from firmware.core.brake import Brake
 from firmware.formats.refusal import Refusal
 from firmware.net.channel import Channel
 from firmware.net.session import BACKUP, PROVING, Session
-from firmware.net.slowdown import Slowdown
 from firmware.sched.slots import Slots
 from hal.loop import now_ms, sleep_ms
 
@@ -24,7 +24,7 @@ class Server:
     def __init__(self, appliance):
         self.appliance = appliance
         self.slots = Slots(appliance.config)
-        self.slowdown = Slowdown()
+        self.brake = Brake(free=3, longest_ms=30000, peers=256)
         self.sessions = []
         self.address = None
         self.refused = 0  # connections closed unheard because there were too many

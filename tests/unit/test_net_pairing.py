@@ -1,11 +1,10 @@
-"""firmware.net.pairing and slowdown: one use, expiry, attempts, tokens, pauses."""
+"""firmware.net.pairing: one use, expiry, attempts, tokens."""
 
 import hashlib
 
 from firmware.formats import pairing as formats
 from firmware.formats.refusal import Refusal
-from firmware.net import pairing, slowdown
-from firmware.net.slowdown import Slowdown
+from firmware.net import pairing
 from tests.lab.door import Door
 
 _NONCE = bytes(range(16))
@@ -153,42 +152,3 @@ async def test_removed_client_and_no_disk():
     door.store = None
     assert await _refused(door.pairing.pair(_NONCE, bytes(32))) == "NO_DISK"
     assert await _refused(door.pairing.authenticate(bytes(16), bytes(32))) == "NO_DISK"
-
-
-def _paused_s(slow, address: str) -> int:
-    try:
-        slow.check(address)
-    except Refusal as refusal:
-        assert refusal.name == "BUSY"
-        return refusal.retry_s
-    return 0
-
-
-def test_slowdown_doubles_is_bounded_and_forgets():
-    time = _Time(slowdown)
-    try:
-        slow = Slowdown()
-        pauses = []
-        for _ in range(12):
-            slow.failed("192.0.2.1")
-            pauses.append(_paused_s(slow, "192.0.2.1"))
-            time.now += 1000 * pauses[-1]
-            assert _paused_s(slow, "192.0.2.1") == 0
-        assert pauses == [0, 0, 0, 1, 2, 4, 8, 16, 30, 30, 30, 30]
-        assert _paused_s(slow, "192.0.2.2") == 0
-        time.now += slowdown.FORGET_MS + 1
-        slow.failed("192.0.2.1")
-        assert _paused_s(slow, "192.0.2.1") == 0
-    finally:
-        time.restore()
-
-
-def test_slowdown_remembers_a_bounded_number():
-    slow = Slowdown()
-    for number in range(slowdown.ADDRESSES + 50):
-        for _ in range(slowdown.FREE + 1):
-            slow.failed("address %d" % number)
-    assert len(slow._records) == slowdown.ADDRESSES
-    assert _paused_s(slow, "address %d" % (slowdown.ADDRESSES + 49)) == 1
-    slow.succeeded("address %d" % (slowdown.ADDRESSES + 49))
-    assert _paused_s(slow, "address %d" % (slowdown.ADDRESSES + 49)) == 0
