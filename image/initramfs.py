@@ -1,11 +1,12 @@
 """The initramfs: loader, MicroPython, libraries, kernel modules, firmware. No shell. Used by `image.image`."""
 
+import hashlib
 import subprocess
 from pathlib import Path
 
 from image import elf, firmware, modules, tables
 from image.cpio import Archive
-from image.paths import ROOT, ROOTFS, SEARCH, BuildError, commit_time
+from image.paths import BUILD, ROOT, ROOTFS, SEARCH, BuildError, commit_time
 
 _LIBRARY_FOLDER = "usr/lib/x86_64-linux-gnu"
 _LOADER = "usr/lib64/ld-linux-x86-64.so.2"
@@ -76,10 +77,21 @@ class Initramfs:
 
 
 def compress(archive: bytes) -> bytes:
-    """zstd, which the kernel unpacks fastest of what it knows; one thread, so that the result is always the same."""
+    """zstd, which the kernel unpacks fastest of what it knows; one thread, so that the result is always the same.
+
+    The last result is kept in build/: an archive that did not change is not compressed again.
+    """
+    kept = BUILD / ("initramfs-%s.zst" % hashlib.sha256(archive).hexdigest()[:16])
+    if kept.exists():
+        return kept.read_bytes()
+    for other in BUILD.glob("initramfs-*.zst"):
+        other.unlink()
     try:
         done = subprocess.run(["zstd", "-19", "-q", "--single-thread", "-c"], input=archive, stdout=subprocess.PIPE,
                               env={"PATH": SEARCH}, check=True)
     except (FileNotFoundError, subprocess.CalledProcessError) as error:
         raise BuildError("zstd cannot compress the initramfs: %s" % error)
+    complete = kept.with_suffix(".new")
+    complete.write_bytes(done.stdout)
+    complete.rename(kept)
     return done.stdout
