@@ -5,54 +5,16 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 
 from agent_pc.exits import STATUS
-from tests.chain.compare import differences
 from tests.chain.pc import Pc
-from tests.lab import micropython
+from tests.chain.sample import odd_tree
 from tests.lab.appliance import HostAppliance
 from tests.lab.istgt import Istgt
 from tests.lab.tgt import Tgt
-
-_SEED = 7
-_LARGE_BYTES = 24 << 20
-
-
-def _tree(folder, seed: int = _SEED):
-    """Small files, a large one, links, a hole, odd names and times."""
-    rng = random.Random(seed)
-    for number in range(120):
-        place = folder / ("dir%d" % (number % 7)) / "sub"
-        place.mkdir(parents=True, exist_ok=True)
-        (place / ("file%d.txt" % number)).write_bytes(rng.randbytes(rng.choice((0, 10, 4000, 70000))))
-    (folder / "large.bin").write_bytes(rng.randbytes(_LARGE_BYTES))
-    with open(folder / "hole", "wb") as file:
-        file.truncate(8 << 20)
-        file.seek(4 << 20)
-        file.write(b"island")
-    os.symlink("large.bin", folder / "link")
-    os.link(folder / "large.bin", folder / "hard")
-    with open(os.fsencode(folder) + b"/na\xffme", "wb") as file:
-        file.write(b"not UTF-8")
-    (folder / "empty").mkdir()
-    os.chmod(folder / "dir0", 0o751)
-    os.utime(folder / "dir1" / "sub" / "file1.txt", ns=(1, 123456789123456789))
-    return folder
-
-
-def _pair(box, pc: Pc) -> None:
-    assert box.json("client add " + pc.name)["ok"]
-    pc.run("pair", box.json("client pair " + pc.name)["code"], "--host", "127.0.0.1:%d" % box.port)
-
-
-def _restored(pc: Pc, source, back, view: int, *words: str) -> None:
-    shutil.rmtree(back, ignore_errors=True)
-    pc.run("restore", "--to", str(back), "--view", str(view), *words)
-    assert differences(str(source), str(back) + str(source)) == []
 
 
 @pytest.fixture
@@ -66,13 +28,11 @@ def box(tmp_path):
 
 @pytest.fixture
 def pc(box, tmp_path):
-    made = Pc("anna", tmp_path / "anna")
-    _pair(box, made)
-    return made
+    return Pc("anna", tmp_path / "anna").pair(box)
 
 
 def test_backup_change_backup_restore_both(box, pc, tmp_path):
-    tree = _tree(tmp_path / "tree")
+    tree = odd_tree(tmp_path / "tree")
     first = pc.run("backup", str(tree))
     assert pc.run("backup", str(tree))["bytes_sent"] < 4096
     before = tmp_path / "first"
@@ -84,12 +44,11 @@ def test_backup_change_backup_restore_both(box, pc, tmp_path):
     (tree / "new").write_text("new")
     second = pc.run("backup", str(tree))
     assert second["bytes_sent"] < 200000
-    _restored(pc, tree, tmp_path / "back", second["view"])
+    pc.restores(tree, tmp_path / "back", second["view"])
     shutil.rmtree(tree)
     os.rename(before, tree)
-    _restored(pc, tree, tmp_path / "back", first["view"])
-    other = Pc("bert", tmp_path / "bert")
-    _pair(box, other)
+    pc.restores(tree, tmp_path / "back", first["view"])
+    other = Pc("bert", tmp_path / "bert").pair(box)
     done = other.run("backup", str(tree))
     assert done["bytes_sent"] < done["bytes"] // 20
     assert len(box.json("show views anna")["views"]) == 3 and len(box.json("backup list")["views"]) == 4
@@ -101,20 +60,19 @@ def test_tape(kind, tmp_path):
         pytest.skip(kind.missing())
     target = kind(tmp_path / "target")
     url = target.start(size_mib=256)
-    tree = _tree(tmp_path / "tree")
+    tree = odd_tree(tmp_path / "tree")
     try:
         with HostAppliance(tmp_path / "box", tapes=[url]) as box:
             box.log_in()
             box.format_disk()
-            pc = Pc("anna", tmp_path / "anna")
-            _pair(box, pc)
+            pc = Pc("anna", tmp_path / "anna").pair(box)
             view = pc.run("backup", str(tree))["view"]
             for command in ("tape label T-1", "tape backup", "tape verify", "tape eject"):
                 answer = box.json(command)
                 assert answer["ok"], answer
             target.insert(target.state["cartridge"])
             assert box.json("tape load")["ok"] and box.json("tape mount")["ok"]
-            _restored(pc, tree, tmp_path / "back", view, "--source", "tape")
+            pc.restores(tree, tmp_path / "back", view, "--source", "tape")
             assert box.json("tape backup")["error"] == "BUSY"
             assert box.json("tape unmount")["ok"]
             assert box.stop() == 0
@@ -124,11 +82,10 @@ def test_tape(kind, tmp_path):
 
 
 def test_killed_during_a_backup_keeps_what_was_acknowledged_and_goes_on(box, pc, tmp_path):
-    first = _tree(tmp_path / "first")
+    first = odd_tree(tmp_path / "first")
     view = pc.run("backup", str(first))["view"]
-    second = _tree(tmp_path / "second", 8)
-    words = [sys.executable, "-B", "-m", "agent_pc.cli", "backup", "--state", str(tmp_path / "anna"), "--json", str(second)]
-    agent = subprocess.Popen(words, cwd=micropython.REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    second = odd_tree(tmp_path / "second", 8)
+    agent = pc.start("backup", str(second))
     deadline = time.monotonic() + 30
     while box.json("show status")["backups"] == 0 and agent.poll() is None:
         assert time.monotonic() < deadline
@@ -139,13 +96,13 @@ def test_killed_during_a_backup_keeps_what_was_acknowledged_and_goes_on(box, pc,
     box.start(port)
     box.log_in()
     assert view in [row["view"] for row in box.json("show views")["views"]]
-    _restored(pc, first, tmp_path / "back", view)
+    pc.restores(first, tmp_path / "back", view)
     again = pc.run("backup", str(second))["view"]
-    _restored(pc, second, tmp_path / "back", again)
+    pc.restores(second, tmp_path / "back", again)
 
 
 def test_refusals_have_their_own_exit_status(box, pc, tmp_path):
-    tree = _tree(tmp_path / "tree")
+    tree = odd_tree(tmp_path / "tree")
     stranger = Pc("stranger", tmp_path / "stranger")
     host = "127.0.0.1:%d" % box.port
     code = box.json("client pair anna")["code"]
@@ -182,9 +139,8 @@ def test_full_disk_refuses_the_backup_and_keeps_the_rest(tmp_path):
     with HostAppliance(tmp_path / "box", disk_bytes=128 << 20) as box:
         box.log_in()
         box.format_disk()
-        pc = Pc("anna", tmp_path / "anna")
-        _pair(box, pc)
-        small = _tree(tmp_path / "small")
+        pc = Pc("anna", tmp_path / "anna").pair(box)
+        small = odd_tree(tmp_path / "small")
         view = pc.run("backup", str(small))["view"]
         big = tmp_path / "big"
         big.mkdir()
@@ -192,4 +148,4 @@ def test_full_disk_refuses_the_backup_and_keeps_the_rest(tmp_path):
             (big / str(number)).write_bytes(random.Random(number).randbytes(20 << 20))
         assert pc.run("backup", str(big), expect=(STATUS["FULL"],))["error"]["name"] == "FULL"
         assert [row["view"] for row in box.json("show views")["views"]] == [view]
-        _restored(pc, small, tmp_path / "back", view)
+        pc.restores(small, tmp_path / "back", view)
