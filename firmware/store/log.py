@@ -41,19 +41,19 @@ class Log:
         self._segments = segments
         self._sequence = sequence
         self._heads = {}
-        self._buffers = {}
+        self._broken = []  # (head, area, bytes of whole records): somebody was cancelled while he wrote a record
+        self._buffers = []  # pairs that are not in use
         self._lock = asyncio.Lock()
         self.reserve = 0
         self.failure = None
 
     def resume(self, segment: int, area: int, tail: int, rows: list) -> None:
         """Go on in a segment that was open at the last commit; what lies behind `tail` is overwritten."""
-        self._heads[area] = _Head(segment, self._writer(segment, area, tail), rows)
+        self._heads[area] = _Head(segment, self._writer(segment, tail), rows)
 
-    def _writer(self, segment: int, area: int, tail: int):
-        if area not in self._buffers:
-            self._buffers[area] = SegmentWriter.make_buffers()
-        return SegmentWriter(self._disk, self._buffers[area], super_.address(self._superblock, segment, 0), tail)
+    def _writer(self, segment: int, tail: int):
+        buffers = self._buffers.pop() if self._buffers else SegmentWriter.make_buffers()
+        return SegmentWriter(self._disk, buffers, super_.address(self._superblock, segment, 0), tail)
 
     async def append(self, area: int, kind: int, body, pack=_NO_PACK, reserve: int = -1):
         """(segment, offset, bytes taken) of a record with this body; durable after `drain` and a flush.
@@ -86,12 +86,22 @@ class Log:
             if head is not None:
                 await self._seal(area)
             segment = self._segments.allocate(reserve)
-            head = self._heads[area] = _Head(segment, self._writer(segment, area, 0), [])
-        offset = await self._put(head, kind, body, pack)
+            head = self._heads[area] = _Head(segment, self._writer(segment, 0), [])
+        offset = head.writer.tail
+        try:
+            await self._put(head, kind, body, pack)
+        except BaseException:
+            self._break(area, head, offset)
+            raise
         self._segments.appended(head.segment)
         return head.segment, offset, record_bytes(len(body))
 
-    async def _put(self, head, kind: int, body, pack) -> int:
+    def _break(self, area: int, head, whole: int) -> None:
+        """A record was written by halves: nothing more goes into this segment. What came before is safe."""
+        self._heads.pop(area, None)
+        self._broken.append((head, area, whole))
+
+    async def _put(self, head, kind: int, body, pack) -> None:
         offset = head.writer.tail
         self._sequence += 1
         start = layout.RECORD.pack(layout.RECORD_MAGIC, kind, self._sequence, head.segment, len(body), 0)[:-4]
@@ -103,20 +113,38 @@ class Log:
         padding = record_bytes(len(body)) - layout.RECORD.size - len(body)
         if padding:
             await head.writer.put(bytes(padding))
-        return offset
 
     async def _seal(self, area: int) -> None:
-        head = self._heads.pop(area)
-        await self._put(head, layout.FOOTER, layout.FOOTER_BODY.pack(head.rows), _NO_PACK)
-        await head.writer.drain()
-        self._segments.note(head.segment, tables.SEALED, area, head.writer.tail)
+        head = self._heads[area]
+        whole = head.writer.tail
+        try:
+            await self._put(head, layout.FOOTER, layout.FOOTER_BODY.pack(head.rows), _NO_PACK)
+            await head.writer.drain()
+        except BaseException:
+            self._break(area, head, whole)
+            raise
+        del self._heads[area]
+        self._retire(head, area, head.writer.tail)
+
+    def _retire(self, head, area: int, tail: int) -> None:
+        self._segments.note(head.segment, tables.SEALED, area, tail)
+        self._buffers.append(head.writer.buffers)
+
+    async def _drain(self) -> None:
+        """The disk has taken everything appended; broken segments are sealed as they are."""
+        while self._broken:
+            head, area, whole = self._broken[0]
+            await head.writer.drain()
+            self._broken.pop(0)
+            self._retire(head, area, whole)
+        for head in self._heads.values():
+            await head.writer.drain()
 
     async def written(self) -> None:
         """Everything appended can be read back from the disk; not yet durable."""
         async with self._lock:
             try:
-                for head in self._heads.values():
-                    await head.writer.drain()
+                await self._drain()
             except HalError as error:
                 self._failed(error)
                 raise
@@ -126,8 +154,8 @@ class Log:
         async with self._lock:
             self._check()
             try:
+                await self._drain()
                 for area, head in self._heads.items():
-                    await head.writer.drain()
                     self._segments.note(head.segment, tables.OPEN, area, head.writer.tail)
                 await self._disk.flush()
             except HalError as error:

@@ -243,7 +243,7 @@ class Store:
     async def begin(self, client: int):
         """The `Backup` of a client: a new one, or the one that was cut. Raises Refusal BUSY, FULL, NOT_FOUND."""
         if client in self.running:
-            raise Refusal("BUSY", "a backup of this client is running", 60)
+            raise Refusal("BUSY", "a backup of this client is running", 5)
         if self.segments.free_count() <= self.log.reserve:
             raise Refusal("FULL", "the disk is full: %d of %d segments are free and these are reserved"
                           % (self.segments.free_count(), self.superblock.segments))

@@ -1,15 +1,22 @@
 """The store on a simulated disk: backups, views, redundant files, deletion, damage, a full disk. Runs on both interpreters."""
 
+import asyncio
 import os
 
 from firmware.formats import catalog as layout
+from firmware.formats import disk as disk_format
+from firmware.formats import fileobject
 from firmware.formats import pack as packs
 from firmware.formats.refusal import Refusal
+from firmware.store import segment_writer
 from firmware.store.store import Store
 from hal.linux.rwp import NativeProcessor
+from hal.loop import sleep_ms
+from hal.native import aligned
 from hal.sim.disk import SimDisk
 from hal.sim.kv import SimKv, SimKvStorage
 from tests.fixtures import model
+from tests.fixtures.audit import audit
 
 _PROCESSOR = NativeProcessor()
 _SEGMENT = 1 << 20
@@ -160,8 +167,6 @@ async def test_wrong_hash_order_and_signature_are_refused():
     late = bytearray(model.make_pack(_PROCESSOR, packs.DATA, backup.group, 5, [b"x"]))
     await refused("PROTOCOL", backup.add_pack(memoryview(late)))
     await backup.add_pack(memoryview(good))
-    from firmware.formats import fileobject
-
     lie = fileobject.FILE.pack(1000, 1 << 15, 0, 0, 0, 0, bytes(32), [(backup.group, 0, 1)])
     await refused("CORRUPT", backup.add_pack(memoryview(bytearray(model.make_pack(_PROCESSOR, packs.FILES, backup.group, 0, [lie])))))
     size = fileobject.FILE.pack(999, 1 << 15, 0, 0, 0, 0, bytes(32), [(backup.group, 0, 1)])
@@ -238,16 +243,12 @@ async def test_snapshot_keeps_its_segments_while_views_go():
     agent.held = {}
     await agent.backup(await store.begin(client.id), {b"n": contents(99, 300000)})
     assert list(snapshot.dump()) == rows
-    from hal.native import aligned
-
     held = {}
     for number, used in snapshot.segments:
         buffer = aligned(_SEGMENT)
         await snapshot.read(number, 0, buffer)
         held[number] = buffer
     packs_seen = [(key, value) for table, key, value in rows if table == layout.PACKS]
-    from firmware.formats import disk as disk_format
-
     for key, value in packs_seen:
         row = layout.PACK.unpack(value)
         body = held[row.segment][row.offset : row.offset + disk_format.RECORD.size + row.length]
@@ -270,3 +271,41 @@ async def test_random_bytes_never_pass():
             assert error.name in ("CORRUPT", "PROTOCOL")
         else:
             raise AssertionError("%d random bytes were taken" % length)
+
+
+async def test_sessions_cancelled_while_they_write_harm_nobody():
+    kept = segment_writer._BUFFER_BYTES
+    segment_writer._BUFFER_BYTES = 16384
+    try:
+        await _cancel_writers()
+    finally:
+        segment_writer._BUFFER_BYTES = kept
+
+
+async def _cancel_writers() -> None:
+    bench = Bench(40)
+    store = await bench.start()
+    clients = (await store.add_client("anna"), await store.add_client("bert"))
+    bench.disk.delay_ms = 1
+    files = {b"f%d" % i: contents(i, 150000) for i in range(6)}
+    view = None
+    for turn in range(12):
+        steady = asyncio.create_task(model.ModelAgent(_PROCESSOR).backup(await store.begin(clients[0].id), files))
+        backup = await store.begin(clients[1].id)
+        victim = asyncio.create_task(model.ModelAgent(_PROCESSOR).backup(backup, {b"v": contents(100 + turn, 400000)}))
+        await sleep_ms(1 + 3 * turn)
+        victim.cancel()
+        try:
+            await victim
+        except asyncio.CancelledError:
+            backup.detach()
+        if view is not None:
+            await store.delete_view(clients[0].id, view)
+        view, _ = await steady
+        assert await restored(store, clients[0], view) == files
+    await store.collector.drain()
+    await audit(store)
+    store = await bench.reopen()
+    await store.collector.drain()
+    assert await restored(store, clients[0], view) == files
+    await audit(store)
