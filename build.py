@@ -14,8 +14,8 @@ import sys
 sys.dont_write_bytecode = True  # the tree stays as it was cloned
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from image import setup
-from image.paths import VENV, BuildError
+from image import setup  # noqa: E402
+from image.paths import VENV, BuildError  # noqa: E402
 
 VERBS = {
     "run": ("tests.chain.verb", "the whole chain once: image, boot, backup, tape, damage, restore, compare"),

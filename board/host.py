@@ -19,7 +19,8 @@ def parse(arguments: list) -> dict:
     found["tapes"] = []
     if len(arguments) % 2:
         raise ValueError("argument %s has no value" % arguments[-1])
-    for name, value in zip(arguments[::2], arguments[1::2]):
+    for at in range(0, len(arguments), 2):
+        name, value = arguments[at], arguments[at + 1]
         if name not in kinds:
             raise ValueError("argument %s is unknown: expected %s" % (name, ", ".join([row[0] for row in OPTIONS])))
         if name == "--tape":

@@ -23,7 +23,9 @@ def add_arguments(parser) -> None:
     parser.add_argument("--fresh", action="store_true", help="begin with an empty disk, config and tape")
     parser.add_argument("--disk", type=int, default=8, metavar="GIB", help="size of a new data disk (default 8)")
     parser.add_argument("--memory", type=int, default=256, metavar="MIB", help="memory of the board (default 256)")
-    parser.add_argument("--tape", default="", metavar="URL", help="iscsi://HOST:PORT/IQN/LUN of a drive (default: an istgt of its own)")
+    parser.add_argument(
+        "--tape", default="", metavar="URL", help="iscsi://HOST:PORT/IQN/LUN of a drive (default: an istgt of its own)"
+    )
     parser.add_argument("--port", type=int, default=7170, help="loopback port that leads to the agent port (default 7170)")
     parser.add_argument("--telnet-port", type=int, default=7123, help="loopback port that leads to telnet (default 7123)")
     parser.add_argument("--usb", action="store_true", help="the flash disk is a USB stick")
@@ -60,16 +62,25 @@ def _boot(arguments, path: Path, tape: str) -> int:
     from tests.lab.qemu import Qemu
 
     forwards = {_PORTS["agent"]: arguments.port, _PORTS["telnet"]: arguments.telnet_port}
-    box = Qemu(FOLDER, path, disk_bytes=arguments.disk << 30, tape=tape, forwards=forwards,
-               memory_mib=arguments.memory, flash="usb" if arguments.usb else "sata")
+    box = Qemu(
+        FOLDER,
+        path,
+        disk_bytes=arguments.disk << 30,
+        tape=tape,
+        forwards=forwards,
+        memory_mib=arguments.memory,
+        flash="usb" if arguments.usb else "sata",
+    )
     box.prepare(fresh=arguments.fresh)
     with box:
         try:
             box.start()
         except RuntimeError as error:
             raise BuildError(str(error))
-        print("agents: 127.0.0.1:%d · telnet: 127.0.0.1:%d · log: build/boot/serial0.log · leave with Ctrl-]"
-              % (arguments.port, arguments.telnet_port))
+        print(
+            "agents: 127.0.0.1:%d · telnet: 127.0.0.1:%d · log: build/boot/serial0.log · leave with Ctrl-]"
+            % (arguments.port, arguments.telnet_port)
+        )
         _talk(box)
     return 0
 

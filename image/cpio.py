@@ -45,7 +45,8 @@ class Archive:
     def _record(self, inode: int, path: str, mode: int, data: bytes, major: int, minor: int) -> bytes:
         name = path.encode() + b"\0"
         fields = dict.fromkeys(_FIELDS, 0)
-        fields.update(inode=inode, mode=mode, links=1, mtime=self._mtime, size=len(data),
-                      rmajor=major, rminor=minor, name_size=len(name))
+        fields.update(
+            inode=inode, mode=mode, links=1, mtime=self._mtime, size=len(data), rmajor=major, rminor=minor, name_size=len(name)
+        )
         head = b"070701" + b"".join(b"%08X" % fields[key] for key in _FIELDS) + name
         return head + bytes(-len(head) % 4) + data + bytes(-len(data) % 4)

@@ -28,8 +28,28 @@ def _script() -> str:
 
 def _fill_esp(image: Path, files: dict) -> None:
     drive = "%s@@%d" % (image, tables.ALIGN_BYTES)
-    run(["mformat", "-i", drive, "-F", "-c", "2", "-T", tables.ESP_BYTES // _SECTOR, "-h", "64", "-s", "32",
-         "-N", tables.ESP_VOLUME_ID, "-v", "BOBBIN", "::"], env=_environment())
+    run(
+        [
+            "mformat",
+            "-i",
+            drive,
+            "-F",
+            "-c",
+            "2",
+            "-T",
+            tables.ESP_BYTES // _SECTOR,
+            "-h",
+            "64",
+            "-s",
+            "32",
+            "-N",
+            tables.ESP_VOLUME_ID,
+            "-v",
+            "BOBBIN",
+            "::",
+        ],
+        env=_environment(),
+    )
     folders = sorted({path.rpartition("/")[0] for path in files if path.count("/") > 1})
     made = [""]
     for folder in folders:

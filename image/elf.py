@@ -16,7 +16,7 @@ class Elf:
         if data[:6] != b"\x7fELF\x02\x01":
             raise BuildError("%s is not a 64-bit little-endian ELF file" % name)
         self._data = data
-        start, = struct.unpack_from("<Q", data, 40)
+        (start,) = struct.unpack_from("<Q", data, 40)
         size, count, names = struct.unpack_from("<HHH", data, 58)
         # name, type, flags, address, offset, size, link
         self._headers = [struct.unpack_from("<IIQQQQI", data, start + i * size) for i in range(count)]
@@ -38,8 +38,9 @@ class Elf:
         for header in self._headers:
             if header[1] == _SHT_DYNAMIC:
                 strings = self._body(self._headers[header[6]])
-                found += [_text(strings, value) for tag, value in struct.iter_unpack("<qQ", self._body(header))
-                          if tag == _DT_NEEDED]
+                found += [
+                    _text(strings, value) for tag, value in struct.iter_unpack("<qQ", self._body(header)) if tag == _DT_NEEDED
+                ]
         return found
 
 

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 from image import image
-from image.paths import BuildError, run as run_program
+from image.paths import BuildError
+from image.paths import run as run_program
 
 NEEDS = ("packages", "venv", "rootfs")
 

@@ -21,8 +21,10 @@ def build(say=print) -> dict:
     files = _esp_files(staging)
     content = sum(source.stat().st_size for source in files.values()) + tables.CONFIG_BYTES
     if content > tables.CONTENT_LIMIT_BYTES:
-        raise BuildError("the image has %d bytes of content, at most %d are allowed: drop something in image/tables.py"
-                         % (content, tables.CONTENT_LIMIT_BYTES))
+        raise BuildError(
+            "the image has %d bytes of content, at most %d are allowed: drop something in image/tables.py"
+            % (content, tables.CONTENT_LIMIT_BYTES)
+        )
     disk.write(path(), files)
     return {"path": str(path()), "bytes": content, "sha256": _digest(path())}
 

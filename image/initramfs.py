@@ -87,8 +87,13 @@ def compress(archive: bytes) -> bytes:
     for other in BUILD.glob("initramfs-*.zst"):
         other.unlink()
     try:
-        done = subprocess.run(["zstd", "-19", "-q", "--single-thread", "-c"], input=archive, stdout=subprocess.PIPE,
-                              env={"PATH": SEARCH}, check=True)
+        done = subprocess.run(
+            ["zstd", "-19", "-q", "--single-thread", "-c"],
+            input=archive,
+            stdout=subprocess.PIPE,
+            env={"PATH": SEARCH},
+            check=True,
+        )
     except (FileNotFoundError, subprocess.CalledProcessError) as error:
         raise BuildError("zstd cannot compress the initramfs: %s" % error)
     complete = kept.with_suffix(".new")

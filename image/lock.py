@@ -20,9 +20,22 @@ def add_arguments(parser) -> None:
 
 def run(arguments) -> int:
     report = subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-",
-         "-r", str(ROOT / "requirements.in")],
-        stdout=subprocess.PIPE, text=True)
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--dry-run",
+            "--ignore-installed",
+            "--quiet",
+            "--report",
+            "-",
+            "-r",
+            str(ROOT / "requirements.in"),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     if report.returncode:
         raise BuildError("pip cannot resolve requirements.in: see its message above")
     lines = []

@@ -35,7 +35,7 @@ class Module:
 
 
 def pci_key(alias: str) -> str:
-    """"8086:10d3" for a device, "*:0106" or "1b4b:0106" for a class (hexadecimal), from a modalias pattern.
+    """ "8086:10d3" for a device, "*:0106" or "1b4b:0106" for a class (hexadecimal), from a modalias pattern.
 
     Subsystem ids are dropped: a module loaded once too often does no harm.
     """

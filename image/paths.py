@@ -20,17 +20,16 @@ class BuildError(Exception):
 def run(command: list, **options) -> str:
     """Output of a program that must succeed. Raises BuildError with its last words."""
     environment = dict(os.environ, PATH=SEARCH, LC_ALL="C", **options.pop("env", {}))
+    if "input" not in options:
+        options.setdefault("stdin", subprocess.DEVNULL)
+    words = [str(word) for word in command]
     try:
-        done = subprocess.run(
-            [str(word) for word in command], env=environment, text=True,
-            stdin=options.pop("stdin", subprocess.DEVNULL) if "input" not in options else None,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
-        )
+        done = subprocess.run(words, env=environment, text=True, capture_output=True, **options)
     except FileNotFoundError:
         raise BuildError("%s is not installed: run python3 build.py setup" % command[0])
     if done.returncode:
-        words = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
-        raise BuildError("%s failed (exit %d): %s" % (command[0], done.returncode, words[-1]))
+        last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
+        raise BuildError("%s failed (exit %d): %s" % (command[0], done.returncode, last))
     return done.stdout
 
 

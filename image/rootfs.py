@@ -52,8 +52,18 @@ def _extract(folder: Path) -> None:
     """The archives are kept, for the inventory."""
     # Not in a user namespace: that would leave files of other owners, which the caller could not delete.
     mode = ["--mode=fakechroot"] if os.geteuid() else []
-    run(["mmdebstrap", "--variant=extract", "--architectures=amd64", "--skip=cleanup/apt/cache",
-         "--include=" + ",".join(tables.PACKAGES), *mode, tables.SUITE, folder])
+    run(
+        [
+            "mmdebstrap",
+            "--variant=extract",
+            "--architectures=amd64",
+            "--skip=cleanup/apt/cache",
+            "--include=" + ",".join(tables.PACKAGES),
+            *mode,
+            tables.SUITE,
+            folder,
+        ]
+    )
 
 
 def _read_packages(archives: Path) -> dict:

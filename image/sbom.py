@@ -39,8 +39,9 @@ def licence(package: str) -> str:
     """Raises BuildError for a package that the table does not know: somebody has to read its copyright file."""
     name = "linux-image" if package.startswith("linux-image") else package
     if name not in LICENCES:
-        raise BuildError("%s is in the image but not in image/sbom.py: add its licence from usr/share/doc/%s/copyright"
-                         % (package, package))
+        raise BuildError(
+            "%s is in the image but not in image/sbom.py: add its licence from usr/share/doc/%s/copyright" % (package, package)
+        )
     return LICENCES[name]
 
 
@@ -55,8 +56,14 @@ def owner(path: str, packages: dict) -> str:
 
 def _package(spdx_id: str, name: str, version: str, supplier: str, expression: str, purl: str) -> dict:
     made = {
-        "SPDXID": spdx_id, "name": name, "versionInfo": version, "supplier": supplier, "filesAnalyzed": False,
-        "downloadLocation": "NOASSERTION", "licenseConcluded": expression, "licenseDeclared": expression,
+        "SPDXID": spdx_id,
+        "name": name,
+        "versionInfo": version,
+        "supplier": supplier,
+        "filesAnalyzed": False,
+        "downloadLocation": "NOASSERTION",
+        "licenseConcluded": expression,
+        "licenseDeclared": expression,
         "copyrightText": "NOASSERTION",
     }
     if purl:
@@ -79,8 +86,11 @@ def _id(kind: str, name: str) -> str:
 
 def _file(path: str, data: bytes, expression: str) -> dict:
     return {
-        "SPDXID": _id("File", path), "fileName": "./" + path, "licenseConcluded": expression,
-        "licenseInfoInFiles": ["NOASSERTION"], "copyrightText": "NOASSERTION",
+        "SPDXID": _id("File", path),
+        "fileName": "./" + path,
+        "licenseConcluded": expression,
+        "licenseInfoInFiles": ["NOASSERTION"],
+        "copyrightText": "NOASSERTION",
         "checksums": [
             # SHA-1 is what SPDX 2.3 clause 8.4 requires.
             {"algorithm": "SHA1", "checksumValue": hashlib.sha1(data).hexdigest()},
@@ -121,10 +131,13 @@ def _document(version: str, packages: list, files: list, links: list) -> str:
     content = {"packages": packages, "files": files, "relationships": links}
     # The namespace has to be unique to the content; a name-based UUID makes the same content give the same document.
     unique = uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(content, sort_keys=True))
-    created = datetime.datetime.fromtimestamp(commit_time(), datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    created = datetime.datetime.fromtimestamp(commit_time(), datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     head = {
-        "spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT",
-        "name": "bobbin-" + version, "documentNamespace": "urn:uuid:%s" % unique,
+        "spdxVersion": "SPDX-2.3",
+        "dataLicense": "CC0-1.0",
+        "SPDXID": "SPDXRef-DOCUMENT",
+        "name": "bobbin-" + version,
+        "documentNamespace": "urn:uuid:%s" % unique,
         "creationInfo": {"created": created, "creators": ["Tool: bobbin-image-" + version]},
     }
     return json.dumps(dict(head, **content), indent=1) + "\n"

@@ -21,6 +21,8 @@ PACKAGES = {
     # The same libraries that the image has, for CPython on this machine.
     "libraries": ("libaio1", "libb2-1", "libisal2", "libiscsi7", "liblmdb0", "libmbedcrypto7", "librsync2", "libzstd1"),
 }
+# Services that come with these packages and would listen on the network; the lab starts its own, on the loopback interface.
+_SERVICES = ("istgt", "tgt")
 # mmdebstrap needs them where the caller is not root.
 _UNPRIVILEGED = ("fakechroot", "fakeroot")
 # The release that the image is made of signs with keys that old versions of debian-archive-keyring lack.
@@ -61,8 +63,12 @@ def wanted() -> list:
 def missing(names: list) -> list:
     """Those of `names` that are not installed."""
     try:
-        shown = subprocess.run(["dpkg-query", "-W", "-f=${Package} ${db:Status-Status}\\n"] + names,
-                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+        shown = subprocess.run(
+            ["dpkg-query", "-W", "-f=${Package} ${db:Status-Status}\\n"] + names,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ).stdout
     except FileNotFoundError:
         raise BuildError("this machine has no dpkg: Debian 12 or a system of its kind is needed")
     there = {line.split()[0] for line in shown.splitlines() if line.endswith(" installed")}
@@ -86,16 +92,40 @@ def _packages(say) -> None:
         # Lists that are too old name versions that are gone.
         _apt(["update"])
         _apt(command)
+    _switch_off([name for name in _SERVICES if name in absent])
+
+
+def _switch_off(services: list) -> None:
+    """Best effort: where there is no systemd they were not started."""
+    for name in services if shutil.which("systemctl", path=SEARCH) else []:
+        subprocess.run(
+            _as_root(["systemctl", "--quiet", "disable", "--now", name]),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=dict(os.environ, PATH=SEARCH),
+        )
+
+
+def _as_root(command: list) -> list:
+    """Raises BuildError without root and sudo."""
+    if os.geteuid() == 0:
+        return command
+    if not shutil.which("sudo"):
+        raise BuildError("no root and no sudo: as root, run %s" % " ".join(command))
+    return ["sudo"] + command
 
 
 def _apt(words: list) -> None:
-    command = ["apt-get", "-q"] + words
-    environment = dict(os.environ, PATH=SEARCH, DEBIAN_FRONTEND="noninteractive")
-    if os.geteuid():
-        if not shutil.which("sudo"):
-            raise BuildError("no root and no sudo: as root, run apt-get %s" % " ".join(words))
-        command = ["sudo", "DEBIAN_FRONTEND=noninteractive"] + command
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    command = _as_root(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"] + words)
+    done = subprocess.run(
+        command,
+        env=dict(os.environ, PATH=SEARCH),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     if done.returncode:
         words = [line for line in done.stdout.splitlines() if line.startswith("E:")] or done.stdout.splitlines()[-1:]
         raise BuildError("apt-get failed: %s" % " ".join(words))
@@ -112,8 +142,21 @@ def _venv(say) -> None:
         shutil.rmtree(VENV)
     # The system's interpreter, also when the caller sits in an environment of his own.
     _checked([getattr(sys, "_base_executable", sys.executable), "-m", "venv", str(VENV)], "python3 -m venv")
-    _checked([str(VENV / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
-              "--require-hashes", "-r", str(ROOT / "requirements.lock")], "pip install")
+    _checked(
+        [
+            str(VENV / "bin/python"),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--require-hashes",
+            "-r",
+            str(ROOT / "requirements.lock"),
+        ],
+        "pip install",
+    )
     stamp.write_text(digest)
 
 

@@ -57,12 +57,14 @@ BUS_KEYS = {
 # panic_on_oops with panic: an appliance that half works is worse than one that reboots, and the log of a panic goes to
 # EFI variables. The self-tests left out, all of code that the appliance does not use, take a second under TCG.
 HEAP = "48m"
-COMMAND_LINE = " ".join((
-    "quiet loglevel=4 console=tty0 console=ttyS0,115200",
-    "panic=10 oops=panic",
-    "no_timer_check cryptomgr.notests initcall_blacklist=crypto_kdf108_init,jent_mod_init",
-    "rdinit=/usr/bin/micropython -- -X heapsize=%s -m init" % HEAP,
-))
+COMMAND_LINE = " ".join(
+    (
+        "quiet loglevel=4 console=tty0 console=ttyS0,115200",
+        "panic=10 oops=panic",
+        "no_timer_check cryptomgr.notests initcall_blacklist=crypto_kdf108_init,jent_mod_init",
+        "rdinit=/usr/bin/micropython -- -X heapsize=%s -m init" % HEAP,
+    )
+)
 
 # GPT of the flash image. The GUIDs are fixed: the same commit gives the same bytes, and the firmware knows its flash
 # disk by the type GUID of the config partition.

@@ -19,10 +19,13 @@ def os_release() -> str:
 
 def build(initramfs: bytes) -> bytes:
     """`initramfs` is the compressed archive."""
-    return pe.append_sections((ROOTFS / STUB).read_bytes(), [
-        (".osrel", os_release().encode()),
-        (".cmdline", tables.COMMAND_LINE.encode() + b"\0"),
-        (".uname", modules.kernel_release().encode()),
-        (".initrd", initramfs),
-        (".linux", (ROOTFS / kernel()).read_bytes()),
-    ])
+    return pe.append_sections(
+        (ROOTFS / STUB).read_bytes(),
+        [
+            (".osrel", os_release().encode()),
+            (".cmdline", tables.COMMAND_LINE.encode() + b"\0"),
+            (".uname", modules.kernel_release().encode()),
+            (".initrd", initramfs),
+            (".linux", (ROOTFS / kernel()).read_bytes()),
+        ],
+    )

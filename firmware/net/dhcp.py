@@ -52,8 +52,20 @@ def _dotted(raw: bytes) -> str:
 def message(kind: int, transaction: int, mac: bytes, client: str = "", requested: str = "", server: str = "") -> bytes:
     """A client's message. `client` is the address already in use, `requested` and `server` are options."""
     fixed = struct.pack(
-        _FIXED, _BOOT_REQUEST, _ETHERNET, len(mac), 0, transaction, 0, 0 if client else _BROADCAST,
-        _packed(client) if client else _NOWHERE, _NOWHERE, _NOWHERE, _NOWHERE, mac, _COOKIE,
+        _FIXED,
+        _BOOT_REQUEST,
+        _ETHERNET,
+        len(mac),
+        0,
+        transaction,
+        0,
+        0 if client else _BROADCAST,
+        _packed(client) if client else _NOWHERE,
+        _NOWHERE,
+        _NOWHERE,
+        _NOWHERE,
+        mac,
+        _COOKIE,
     )
     options = bytes((_KIND, 1, kind, _CLIENT, 1 + len(mac), _ETHERNET)) + mac + bytes((_WANTED, 2, _MASK, _ROUTER))
     if requested:
@@ -137,8 +149,11 @@ class Client:
         self._machine = appliance.machine
         self._log = appliance.log
         self._steps = {
-            INIT: self._discover, REQUESTING: self._request, BOUND: self._hold,
-            RENEWING: self._renew, REBINDING: self._rebind,
+            INIT: self._discover,
+            REQUESTING: self._request,
+            BOUND: self._hold,
+            RENEWING: self._renew,
+            REBINDING: self._rebind,
         }
         self.state = INIT
         self.lease = None

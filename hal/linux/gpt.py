@@ -58,8 +58,23 @@ def _name(raw: str) -> bytes:
 
 def _header(own: int, other: int, entries_lba: int, last_lba: int, guid: bytes, entries_crc: int, first: int) -> bytes:
     def packed(crc: int) -> bytes:
-        return struct.pack(_HEADER, _SIGNATURE, _REVISION, _HEADER_BYTES, crc, 0, own, other, first, last_lba,
-                           guid, entries_lba, _ENTRIES, _ENTRY_BYTES, entries_crc)
+        return struct.pack(
+            _HEADER,
+            _SIGNATURE,
+            _REVISION,
+            _HEADER_BYTES,
+            crc,
+            0,
+            own,
+            other,
+            first,
+            last_lba,
+            guid,
+            entries_lba,
+            _ENTRIES,
+            _ENTRY_BYTES,
+            entries_crc,
+        )
 
     return packed(binascii.crc32(packed(0)) & 0xFFFFFFFF)
 
@@ -101,8 +116,9 @@ def parse(start: bytes, sector_bytes: int) -> list:
     if fields[2] != _HEADER_BYTES or binascii.crc32(zeroed) & 0xFFFFFFFF != fields[3]:
         raise CorruptData("GPT header has a wrong checksum")
     if fields[10] != 2 or fields[11] > _ENTRIES or fields[12] != _ENTRY_BYTES:
-        raise CorruptData("GPT has %d entries of %d bytes, expected at most %d of %d"
-                          % (fields[11], fields[12], _ENTRIES, _ENTRY_BYTES))
+        raise CorruptData(
+            "GPT has %d entries of %d bytes, expected at most %d of %d" % (fields[11], fields[12], _ENTRIES, _ENTRY_BYTES)
+        )
     entries = start[2 * sector_bytes : 2 * sector_bytes + fields[11] * _ENTRY_BYTES]
     if binascii.crc32(entries) & 0xFFFFFFFF != fields[13]:
         raise CorruptData("GPT entries have a wrong checksum")
@@ -114,8 +130,15 @@ def _partitions(entries: bytes, sector_bytes: int) -> list:
     for at in range(0, len(entries), _ENTRY_BYTES):
         kind, guid, low, high, _, _ = struct.unpack(_ENTRY, entries[at : at + _ENTRY_BYTES])
         if kind != bytes(16):
-            found.append(Partition(at // _ENTRY_BYTES + 1, guid_text(kind), guid_text(guid),
-                                   low * sector_bytes, (high - low + 1) * sector_bytes))
+            found.append(
+                Partition(
+                    at // _ENTRY_BYTES + 1,
+                    guid_text(kind),
+                    guid_text(guid),
+                    low * sector_bytes,
+                    (high - low + 1) * sector_bytes,
+                )
+            )
     return found
 
 

@@ -7,7 +7,9 @@ from hal.linux.modules import ModuleTable
 from hal.loop import now_ms, sleep_ms
 from hal.machine import NONE, OURS, Volume
 
-_DEVICE_WAIT_MS = 8000
+_FLASH_WAIT_MS = 15000
+# The UEFI firmware has spun every disk up already; what takes longer than this is not there.
+_DATA_WAIT_MS = 3000
 _DEVICE_POLL_MS = 20
 _LINK_WAIT_MS = 10000
 _SG_CLASS = "/sys/class/scsi_generic"
@@ -24,7 +26,7 @@ class PcMachine(LinuxMachine):
         super().__init__()
         self.name = table["name"]
         self._table = table
-        self._disk_wait_ms = _DEVICE_WAIT_MS
+        self._disk_wait_ms = _DATA_WAIT_MS
 
     async def start(self) -> None:
         system.mount_kernel_filesystems()
@@ -123,11 +125,11 @@ class PcMachine(LinuxMachine):
     async def open_config(self):
         from hal.linux.disk import FileDisk
 
-        flash = await self._wait_disk(block.flash_disk, _DEVICE_WAIT_MS)
+        flash = await self._wait_disk(block.flash_disk, _FLASH_WAIT_MS)
         if not flash:
             raise NotReady("no flash disk with a config partition was found: is this the disk that was booted from?")
         path = flash.partition_path(flash.partition(gpt.CONFIG_TYPE))
-        await volume.wait_for(path, _DEVICE_WAIT_MS)
+        await volume.wait_for(path, _FLASH_WAIT_MS)
         return FileDisk(path)
 
     async def _data_device(self):

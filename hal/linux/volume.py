@@ -92,7 +92,8 @@ async def make_filesystem(path: str) -> None:
     await wait_for(path, 5000)
     code = await spawn(
         [_MKE2FS, "-q", "-F", "-t", "ext4", "-L", "bobbin-catalog", "-m", "0", "-E", "nodiscard,lazy_itable_init=1", path],
-        _OUTPUT, 300000,
+        _OUTPUT,
+        300000,
     )
     if code:
         raise BusError("mke2fs on %s failed (exit %d): %s" % (path, code, read_text(_OUTPUT)))

@@ -35,7 +35,7 @@ def test_archive_is_what_cpio_reads(content):
     names = [line[-1] if "->" not in line else line[-3] for line in lines]
     assert names == sorted(names) and len(set(names)) == len(names)
     assert all(line[2] == "root" and line[3] == "root" for line in lines)
-    assert ["crw-------"] == [line[0] for line in lines if line[-1] == "dev/console"]
+    assert [line[0] for line in lines if line[-1] == "dev/console"] == ["crw-------"]
     assert "usr/bin/micropython" in names and "lib/bobbin/firmware/main.mpy" in names
 
 
@@ -100,15 +100,15 @@ def test_pci_aliases():
 def test_sections_of_the_kernel_image(built):
     data = (BUILD / "esp" / tables.SLOT_A.rpartition("/")[2]).read_bytes()
     header = struct.unpack_from("<I", data, 0x3C)[0]
-    count, = struct.unpack_from("<H", data, header + 6)
-    optional, = struct.unpack_from("<H", data, header + 20)
+    (count,) = struct.unpack_from("<H", data, header + 6)
+    (optional,) = struct.unpack_from("<H", data, header + 20)
     found, last = {}, 0
     for i in range(count):
         name, size, address, raw, offset = struct.unpack_from("<8sIIII", data, header + 24 + optional + 40 * i)
         assert address % 4096 == 0 and address >= last and raw >= size
         last = address + size
         found[name.rstrip(b"\0").decode()] = data[offset : offset + size]
-    image_size, = struct.unpack_from("<I", data, header + 24 + 56)
+    (image_size,) = struct.unpack_from("<I", data, header + 24 + 56)
     assert image_size >= last
     assert found[".cmdline"].rstrip(b"\0").decode() == tables.COMMAND_LINE
     assert found[".linux"][:2] == b"MZ" and found[".initrd"][:4] == b"\x28\xb5\x2f\xfd"
@@ -196,5 +196,3 @@ def test_the_kernel_can_unpack_its_modules():
         assert option in config
     for module in modules.collect().values():
         assert module.path.read_bytes()[7] == lzma.CHECK_CRC32, module.name
-
-

@@ -56,8 +56,10 @@ class Console:
                     self._mark = match.end()
                     return match
             if time.monotonic() > deadline:
-                raise ConsoleTimeout("%s did not come within %g s; the last lines were:\n%s"
-                                     % (" or ".join(patterns), timeout_s, self.seen[self._mark :][-2000:]))
+                raise ConsoleTimeout(
+                    "%s did not come within %g s; the last lines were:\n%s"
+                    % (" or ".join(patterns), timeout_s, self.seen[self._mark :][-2000:])
+                )
             self.pump()
 
     def command(self, text: str, prompt: str, timeout_s: float = 30) -> str:

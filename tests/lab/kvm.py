@@ -43,15 +43,41 @@ def _boots() -> bool:
         log, variables = Path(folder, "log"), Path(folder, "vars.fd")
         variables.write_bytes(Path(OVMF_VARS).read_bytes())
         command = [
-            "qemu-system-x86_64", "-machine", "q35", "-accel", "kvm", "-cpu", "host", "-smp", "2", "-m", "256",
-            "-nodefaults", "-display", "none", "-no-reboot", "-serial", "file:%s" % log,
-            "-drive", "if=pflash,unit=0,format=raw,readonly=on,file=" + OVMF_CODE,
-            "-drive", "if=pflash,unit=1,format=raw,file=%s" % variables,
-            "-kernel", str(ROOTFS / "boot" / ("vmlinuz-" + kernel_release())), "-append", "console=ttyS0 panic=-1",
+            "qemu-system-x86_64",
+            "-machine",
+            "q35",
+            "-accel",
+            "kvm",
+            "-cpu",
+            "host",
+            "-smp",
+            "2",
+            "-m",
+            "256",
+            "-nodefaults",
+            "-display",
+            "none",
+            "-no-reboot",
+            "-serial",
+            "file:%s" % log,
+            "-drive",
+            "if=pflash,unit=0,format=raw,readonly=on,file=" + OVMF_CODE,
+            "-drive",
+            "if=pflash,unit=1,format=raw,file=%s" % variables,
+            "-kernel",
+            str(ROOTFS / "boot" / ("vmlinuz-" + kernel_release())),
+            "-append",
+            "console=ttyS0 panic=-1",
         ]
         try:
-            subprocess.run(command, timeout=_BOUND_S, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL, env={"PATH": SEARCH})
+            subprocess.run(
+                command,
+                timeout=_BOUND_S,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={"PATH": SEARCH},
+            )
         except subprocess.TimeoutExpired:
             return False
         return log.exists() and _DONE in log.read_bytes()

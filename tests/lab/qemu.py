@@ -1,7 +1,8 @@
 """A board in QEMU: q35, OVMF, the flash image, a SATA data disk, a tape drive on a SCSI HBA, two serial ports, a watchdog.
 
 Used by the QEMU tests, by `build.py run` and `build.py boot`. The flash disk is a second SATA disk, as a disk-on-module
-is on real boards: OVMF and the kernel read it faster than USB, and telling it from the data disk gets exercised.
+is on real boards: OVMF and the kernel read it faster than USB, and telling it from the data disk gets exercised. One
+processor: under TCG a second one makes the boot slower, and the firmware is one thread.
 """
 
 import shutil
@@ -38,9 +39,20 @@ class Qemu:
     `tape` is the iSCSI URL of a drive or None, `forwards` maps a port of the appliance to one of 127.0.0.1.
     """
 
-    def __init__(self, folder: Path, image: Path, disk_bytes: int = 4 << 30, tape: str = "", forwards=None,
-                 memory_mib: int = 256, cpus: int = 2, flash: str = "sata", hba: str = "virtio-scsi-pci",
-                 lan: str = "virtio-net-pci", acceleration=None):
+    def __init__(
+        self,
+        folder: Path,
+        image: Path,
+        disk_bytes: int = 4 << 30,
+        tape: str = "",
+        forwards=None,
+        memory_mib: int = 256,
+        cpus: int = 1,
+        flash: str = "sata",
+        hba: str = "virtio-scsi-pci",
+        lan: str = "virtio-net-pci",
+        acceleration=None,
+    ):
         self.folder = folder
         self.image = image
         self.disk_bytes = disk_bytes
@@ -70,25 +82,35 @@ class Qemu:
 
     def _drives(self) -> list:
         words = [
-            "-drive", "if=pflash,unit=0,format=raw,readonly=on,file=" + OVMF_CODE,
-            "-drive", "if=pflash,unit=1,format=raw,file=%s" % (self.folder / "vars.fd"),
-            "-drive", "if=none,id=flash,format=raw,file=%s" % (self.folder / "flash.img"),
+            "-drive",
+            "if=pflash,unit=0,format=raw,readonly=on,file=" + OVMF_CODE,
+            "-drive",
+            "if=pflash,unit=1,format=raw,file=%s" % (self.folder / "vars.fd"),
+            "-drive",
+            "if=none,id=flash,format=raw,file=%s" % (self.folder / "flash.img"),
         ] + _FLASH[self.flash]
         if self.disk_bytes:
-            words += ["-drive", "if=none,id=data,format=raw,discard=unmap,file=%s" % (self.folder / "disk.img"),
-                      "-device", "ide-hd,drive=data,bus=ide.0,model=BOBBIN-TEST-DISK,serial=DATA0001"]
+            words += [
+                "-drive",
+                "if=none,id=data,format=raw,discard=unmap,file=%s" % (self.folder / "disk.img"),
+                "-device",
+                "ide-hd,drive=data,bus=ide.0,model=BOBBIN-TEST-DISK,serial=DATA0001",
+            ]
         words += ["-device", self.hba + ",id=hba"]
         if self.tape:
-            words += ["-drive", "if=none,id=tape,format=raw,file=" + self.tape,
-                      "-device", "scsi-generic,drive=tape,bus=hba.0"]
+            words += ["-drive", "if=none,id=tape,format=raw,file=" + self.tape, "-device", "scsi-generic,drive=tape,bus=hba.0"]
         return words
 
     def _lines(self) -> list:
         """Serial lines are ptys, which pyserial opens like any port; QEMU keeps a log of each."""
         words = []
         for i in range(SERIALS):
-            words += ["-chardev", "pty,id=serial%d,logfile=%s" % (i, self.folder / ("serial%d.log" % i)),
-                      "-serial", "chardev:serial%d" % i]
+            words += [
+                "-chardev",
+                "pty,id=serial%d,logfile=%s" % (i, self.folder / ("serial%d.log" % i)),
+                "-serial",
+                "chardev:serial%d" % i,
+            ]
         return words
 
     def _network(self) -> list:
@@ -99,11 +121,22 @@ class Qemu:
     def command(self) -> list:
         """The whole QEMU command line."""
         return (
-            ["qemu-system-x86_64", "-name", "bobbin", "-machine", "q35"] + _ACCELERATION[self.kvm]
+            ["qemu-system-x86_64", "-name", "bobbin", "-machine", "q35"]
+            + _ACCELERATION[self.kvm]
             + ["-m", str(self.memory_mib), "-smp", str(self.cpus), "-nodefaults", "-display", "none", "-S"]
-            + self._drives() + self._lines() + self._network()
-            + ["-device", "i6300esb", "-action", "watchdog=reset", "-rtc", "base=utc",
-               "-qmp", "unix:%s,server=on,wait=off" % (self.folder / "qmp")]
+            + self._drives()
+            + self._lines()
+            + self._network()
+            + [
+                "-device",
+                "i6300esb",
+                "-action",
+                "watchdog=reset",
+                "-rtc",
+                "base=utc",
+                "-qmp",
+                "unix:%s,server=on,wait=off" % (self.folder / "qmp"),
+            ]
         )
 
     def start(self, echo=None) -> None:
@@ -111,8 +144,9 @@ class Qemu:
         for name in ("qmp", "serial0.log", "serial1.log"):
             (self.folder / name).unlink(missing_ok=True)
         with open(self.folder / "qemu.log", "wb") as log:
-            self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env={"PATH": SEARCH}, start_new_session=True)
+            self.process = subprocess.Popen(
+                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={"PATH": SEARCH}, start_new_session=True
+            )
         self.qmp = self._connect()
         paths = {char["label"]: char["filename"].partition("pty:")[2] for char in self.qmp.command("query-chardev")}
         self.consoles = [Console(paths["serial%d" % i], echo=echo if i == 0 else None) for i in range(SERIALS)]

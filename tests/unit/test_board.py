@@ -113,7 +113,13 @@ def test_route_and_address_structures():
 
 def test_host_arguments():
     found = host.parse(["--state", "/s", "--listen", "127.0.0.1:99", "--tape", "a", "--tape", "b", "--size", "5"])
-    assert (found["state"], found["host"], found["port"], found["tapes"], found["size"]) == ("/s", "127.0.0.1", 99, ["a", "b"], 5)
+    assert (found["state"], found["host"], found["port"], found["tapes"], found["size"]) == (
+        "/s",
+        "127.0.0.1",
+        99,
+        ["a", "b"],
+        5,
+    )
     for words in ([], ["--state"], ["--state", "/s", "--nonsense", "1"], ["--state", "/s", "--size", "big"]):
         try:
             host.parse(words)

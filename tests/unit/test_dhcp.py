@@ -12,8 +12,22 @@ _IP = b"\x0a\x00\x02\x0f"
 
 
 def _answer(kind: int, transaction: int, options: bytes, address: bytes = _IP, mac: bytes = _MAC, operation: int = 2) -> bytes:
-    fixed = struct.pack("!BBBBIHH4s4s4s4s16s192x4s", operation, 1, 6, 0, transaction, 0, 0, bytes(4), address, bytes(4),
-                        bytes(4), mac, b"\x63\x82\x53\x63")
+    fixed = struct.pack(
+        "!BBBBIHH4s4s4s4s16s192x4s",
+        operation,
+        1,
+        6,
+        0,
+        transaction,
+        0,
+        0,
+        bytes(4),
+        address,
+        bytes(4),
+        bytes(4),
+        mac,
+        b"\x63\x82\x53\x63",
+    )
     return fixed + bytes((53, 1, kind)) + options + b"\xff"
 
 
@@ -39,7 +53,12 @@ def test_offer_is_understood():
     kind, lease = dhcp.parse(_answer(dhcp.OFFER, 7, _GOOD), 7, _MAC)
     assert kind == dhcp.OFFER
     assert (lease.address, lease.mask, lease.gateway, lease.server, lease.seconds) == (
-        "10.0.2.15", "255.255.255.0", "10.0.2.2", "10.0.2.3", 3600)
+        "10.0.2.15",
+        "255.255.255.0",
+        "10.0.2.2",
+        "10.0.2.3",
+        3600,
+    )
 
 
 def test_what_is_not_for_us_is_dropped():
