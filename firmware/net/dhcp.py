@@ -158,6 +158,7 @@ class Client:
         self.state = INIT
         self.lease = None
         self._until_ms = 0
+        self._silent = False
 
     def _transition(self, state: str) -> None:
         if state not in MOVES[self.state]:
@@ -210,7 +211,9 @@ class Client:
         if answer:
             self.lease = answer[1]
             self._transition(REQUESTING)
-        else:
+            self._silent = False
+        elif not self._silent:
+            self._silent = True
             self._log.warning("dhcp", "no DHCP server answers: connect the cable, or use `set net.mode static`")
 
     async def _request(self) -> None:

@@ -11,7 +11,7 @@ _FLASH_WAIT_MS = 15000
 # The UEFI firmware has spun every disk up already; what takes longer than this is not there.
 _DATA_WAIT_MS = 3000
 _DEVICE_POLL_MS = 20
-_LINK_WAIT_MS = 10000
+_LINK_WAIT_MS = 4000  # links come up two to three seconds after the interface (IEEE 802.3 clause 28)
 _SG_CLASS = "/sys/class/scsi_generic"
 _SEQUENTIAL = "1"  # SPC-4 table 138: peripheral device type of a tape drive
 
@@ -80,12 +80,12 @@ class PcMachine(LinuxMachine):
         self.network["mac"] = lan.mac(interface)
 
     async def wait_link(self) -> str:
-        """The first interface with a live cable, else the first one. Raises NotReady without any interface."""
+        """The first interface with a live cable; a short while later, or with only one, the first one. Raises NotReady."""
         found = lan.interfaces()
         if not found:
             raise NotReady("no LAN interface: the board has no Ethernet port that its modules drive")
         deadline = now_ms() + _LINK_WAIT_MS
-        while now_ms() < deadline:
+        while len(found) > 1 and now_ms() < deadline:
             for name in found:
                 if lan.has_carrier(name):
                     self._use(name)
