@@ -17,6 +17,7 @@ _SMALL_MIB = 4
 # (reports_length, end_bytes of a small cartridge, early, can_protect)
 _TRAITS = {
     "istgt": (False, _SMALL_MIB << 20, False, True),
+    "mhvtl": (True, _SMALL_MIB << 20, True, True),
     "tgt": (True, 0, True, True),
 }
 

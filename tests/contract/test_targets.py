@@ -14,20 +14,27 @@ from hal.ssc.drive import SscTape
 from tests.contract import scsi, tape, targets
 from tests.lab import micropython
 from tests.lab.istgt import Istgt
+from tests.lab.mhvtl import Mhvtl
 from tests.lab.tgt import Tgt
 
-KINDS = {"istgt": Istgt, "tgt": Tgt}
+KINDS = {"istgt": Istgt, "tgt": Tgt, "mhvtl": Mhvtl}
+
+
+class _Running(dict):
+    """Targets by kind; a test that asks for one that is not there is skipped with the reason."""
+
+    def __missing__(self, kind: str):
+        pytest.skip(KINDS[kind].missing())
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    """Both targets, started; their directories by name. BOBBIN_TARGETS names them to the suites."""
-    found = {}
+    """All targets that are there, started, by name. BOBBIN_TARGETS names their directories to the suites."""
+    found = _Running()
     for kind, target in KINDS.items():
-        if target.missing():
-            pytest.skip(target.missing())
-        found[kind] = target(tmp_path_factory.mktemp(kind))
-        found[kind].start()
+        if not target.missing():
+            found[kind] = target(tmp_path_factory.mktemp(kind))
+            found[kind].start()
     os.environ["BOBBIN_TARGETS"] = ",".join("%s=%s" % (kind, target.directory) for kind, target in found.items())
     os.environ["BOBBIN_PYTHON"] = sys.executable
     yield found
@@ -41,6 +48,7 @@ _NAMES += ["tape-%s-%s" % (kind, name) for kind in KINDS for name in (*tape.CASE
 
 @pytest.mark.parametrize("name", _NAMES)
 def test_contract(running, name):
+    running[name.split("-")[1]]
     asyncio.run(dict(targets.contract_cases())[name]())
 
 

@@ -1,4 +1,4 @@
-"""A tape target as a process of its own on loopback: start, stop, change cartridges, damage them. Base of `istgt` and `tgt`.
+"""A tape target as a process of its own on loopback: start, stop, change cartridges, damage them. Base of `istgt`, `tgt` and `mhvtl`.
 
 Everything lives in one directory: configuration, log, cartridges, `target.json` with the process id and the ports. Any
 initiator on 127.0.0.1 may log in. No system service, no shared state. On the command line: `python3 -m tests.lab.istgt -h`.
@@ -7,6 +7,7 @@ initiator on 127.0.0.1 may log in. No system service, no shared state. On the co
 import argparse
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +17,6 @@ from pathlib import Path
 
 MIB = 1 << 20
 DEFAULT_MIB = 1024
-_START_S = 10
 _STOP_S = 10
 
 
@@ -38,6 +38,7 @@ class Target:
     name = ""
     programs = ()  # what must be installed
     package = ""
+    start_s = 10  # after so long without an answer the start has failed
     stop_signals = (signal.SIGTERM, signal.SIGKILL)
 
     def __init__(self, directory):
@@ -53,7 +54,7 @@ class Target:
     # For the target at hand
 
     def format(self, path: Path, size_mib: int) -> None:
-        """Make an empty cartridge file."""
+        """Make an empty cartridge, a file or a folder."""
         raise NotImplementedError
 
     def blocks(self, path: Path):
@@ -98,7 +99,7 @@ class Target:
     def new(self, cartridge: str, size_mib: int = DEFAULT_MIB) -> Path:
         """A formatted, empty cartridge, not yet in the drive."""
         path = self.path(cartridge)
-        path.unlink(missing_ok=True)
+        _remove(path)
         self.format(path, size_mib)
         return path
 
@@ -135,7 +136,7 @@ class Target:
         self._save(dict(self.state, cartridge=cartridge))
 
     def _wait_until_up(self, process) -> None:
-        deadline = time.monotonic() + _START_S
+        deadline = time.monotonic() + self.start_s
         while process.poll() is None and time.monotonic() < deadline:
             if self._is_up():
                 return
@@ -168,7 +169,7 @@ class Target:
         self.new(name, size_mib)
         self.insert(name)
         if old != name:
-            self.path(old).unlink(missing_ok=True)
+            _remove(self.path(old))
         return name
 
     def protect(self) -> None:
@@ -178,6 +179,12 @@ class Target:
     def damage(self, first: int, count: int) -> None:
         """Invert all bytes of `count` tape blocks of the cartridge in the drive, from address `first`, behind the drive's back."""
         damage(self, self.path(self.state["cartridge"]), first, count)
+
+
+def _remove(cartridge: Path) -> None:
+    if cartridge.is_dir():
+        shutil.rmtree(cartridge)
+    cartridge.unlink(missing_ok=True)
 
 
 def damage(target, path, first: int, count: int) -> None:
