@@ -1,5 +1,6 @@
 """Compiles firmware/, hal/ and board/ to .mpy with the mpy-cross of the same version as the image's MicroPython."""
 
+import hashlib
 import sys
 from pathlib import Path
 
@@ -36,11 +37,14 @@ def _compiler() -> str:
 
 
 def compile_file(source: Path, name: str) -> bytes:
-    """The .mpy of `source`; `name` is what tracebacks will show."""
-    target = BUILD / "mpy" / (name[:-3] + ".mpy")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not target.exists() or target.stat().st_mtime_ns <= source.stat().st_mtime_ns:
-        run([_compiler(), "-s", name, "-o", target, source])
+    """The .mpy of `source`; `name` is what tracebacks will show. Kept by the content of the source and the compiler's version."""
+    key = hashlib.sha256(source.read_bytes() + (ROOT / "requirements.lock").read_bytes()).hexdigest()[:16]
+    target = BUILD / "mpy" / ("%s.%s.mpy" % (name[:-3], key))
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = target.with_suffix(".new")
+        run([_compiler(), "-s", name, "-o", fresh, source])
+        fresh.replace(target)
     return target.read_bytes()
 
 
