@@ -1,7 +1,6 @@
 """Compiles firmware/, hal/ and board/ to .mpy with the mpy-cross of the same version as the image's MicroPython."""
 
 import hashlib
-import sys
 from pathlib import Path
 
 from image import tables
@@ -28,11 +27,10 @@ def sources() -> list:
     return found
 
 
-def _compiler() -> str:
-    beside = [Path(sys.executable).parent, VENV / "bin"]
-    for folder in beside:
-        if (folder / "mpy-cross").exists():
-            return str(folder / "mpy-cross")
+def _compiler() -> Path:
+    """The program inside the mpy-cross package: its wrapper in bin/ starts a Python for every file."""
+    for found in VENV.glob("lib/python3*/site-packages/mpy_cross/mpy-cross"):
+        return found
     raise BuildError("mpy-cross is not installed: run python3 build.py setup")
 
 
