@@ -16,9 +16,11 @@ from firmware.tape.label import BLANK, OURS, Found, identify, parse_label, persi
 from firmware.tape.reader import CodedReader
 from firmware.tape.seek import IndexSearch
 from firmware.tape.writer import IMAGE_KINDS, INDEX_KINDS
-from hal.errors import BlankCheck, CorruptData, FileMark, HalError, MediumError, NotReady, UnitAttention
+from hal.errors import BlankCheck, CorruptData, FileMark, HalError, MediumError, NotReady, UnitAttention, WrongLength
 
-_PROBE_BYTES = 1 << 20
+# Of the index of a tape whose labels are damaged. The long probe only where a longer block was met: not every chain of target
+# and host adapter carries it, and istgt refuses a read whose buffer reaches beyond its end of medium.
+_PROBE_BYTES = (form.BLOCK_BYTES, form.BLOCK_BYTES_MAX)
 
 
 class TapeImage:
@@ -101,8 +103,6 @@ def _unfinished(found) -> NotReady:
 
 async def _find_index(tape, processor, found: Found) -> tuple:
     """(address of the index, label, its data blocks). The filemarks lead there; where labels are damaged, the index names them."""
-    # No longer than need be: istgt refuses a read whose buffer reaches beyond its end of medium.
-    buffer = memoryview(bytearray(found.label.block_bytes if found.label else _PROBE_BYTES))
     try:
         if found.kind != OURS:
             await tape.rewind()
@@ -112,18 +112,34 @@ async def _find_index(tape, processor, found: Found) -> tuple:
         raise _unfinished(found)
     except MediumError:
         start = await _search_index(tape, processor, found)
-    for _ in range(INDEX_GEOMETRY.m + 1):
-        view = await read_block(tape, buffer)
-        header = None if isinstance(view, HalError) else block.check(processor, view)
-        if header and header.kind in INDEX_KINDS and (found.label is None or header.image == found.label.image):
-            size = len(view) - form.PAYLOAD_OFFSET
-            if header.data_blocks * size > form.INDEX_BYTES_MAX:
-                raise CorruptData("%s: the index claims %d blocks" % (found.text, header.data_blocks))
-            label = found.label or await _label_of_index(tape, processor, start, header, len(view))
-            return start, label, header.data_blocks
-        if isinstance(view, (BlankCheck, FileMark)):
+    header, block_bytes = await _index_header(tape, processor, found, start)
+    if header is None:
+        raise _unfinished(found)
+    if header.data_blocks * (block_bytes - form.PAYLOAD_OFFSET) > form.INDEX_BYTES_MAX:
+        raise CorruptData("%s: the index claims %d blocks" % (found.text, header.data_blocks))
+    label = found.label or await _label_of_index(tape, processor, start, header, block_bytes)
+    return start, label, header.data_blocks
+
+
+async def _index_header(tape, processor, found: Found, start: int) -> tuple:
+    """(HEADER of the first sound block of the index at `start`, its length), (None, 0) if there is none."""
+    for size in (found.label.block_bytes,) if found.label else _PROBE_BYTES:
+        if await tape.position() != start:
+            await tape.locate(start)
+        buffer = memoryview(bytearray(size))
+        longer = False
+        for _ in range(INDEX_GEOMETRY.m + 1):
+            view = await read_block(tape, buffer)
+            header = None if isinstance(view, HalError) else block.check(processor, view)
+            if header and header.kind in INDEX_KINDS and (found.label is None or header.image == found.label.image):
+                return header, len(view)
+            if isinstance(view, (BlankCheck, FileMark)):
+                break
+            # Not every drive says so: istgt cuts a longer block to the length of the buffer.
+            longer = longer or isinstance(view, WrongLength) or (not isinstance(view, HalError) and len(view) == size)
+        if not longer:
             break
-    raise _unfinished(found)
+    return None, 0
 
 
 async def _search_index(tape, processor, found: Found) -> int:

@@ -89,12 +89,14 @@ _FILEMARK, _EOM, _ILI = 0x80, 0x40, 0x20
 class SimTapeDrive(ScsiTransport):
     """`cartridge` (or None) in a drive of `profile`. `commands` logs the opcodes received.
 
-    `attention(asc, ascq)` queues a unit attention, `becoming_ready` is how many commands still find it not ready.
+    `carries_bytes`: a command with more data is refused, as a target with a small adapter behind it does, which the initiator
+    cannot know. `attention(asc, ascq)` queues a unit attention, `becoming_ready` is how many commands still find it not ready.
     """
 
     def __init__(self, cartridge=None, profile=None, name: str = "sim:tape", max_transfer_bytes: int = 1 << 20):
         self.name = name
         self.max_transfer_bytes = max_transfer_bytes
+        self.carries_bytes = max_transfer_bytes
         self.profile = profile or PROFILES["lto"]
         self.cartridge = cartridge
         self.loaded = cartridge is not None
@@ -170,6 +172,8 @@ class SimTapeDrive(ScsiTransport):
         handler = _HANDLERS.get(command[0])
         length = len(data_in) if data_in is not None else 0
         try:
+            if max(length, len(data_out or b"")) > self.carries_bytes:
+                raise _Check(sns.NOT_READY, 0x08, 0x00)
             if handler is None:
                 raise _Check(sns.ILLEGAL, 0x20, 0x00)
             if command[0] != cdb.INQUIRY:

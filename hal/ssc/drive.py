@@ -196,6 +196,8 @@ class SscTape(Tape):
     @_exclusive
     async def read(self, buffer) -> int:
         self._position.require()
+        # Adapters refuse a command for more than they carry, whatever the length of the block.
+        buffer = memoryview(buffer)[: self._limits[1]]
         outcome, length, sense = await self._session.read(buffer)
         if outcome == BAD and sense and (sense.asc, sense.ascq) == (0x00, 0x02):
             outcome = await self._read_at_end()

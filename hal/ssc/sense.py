@@ -41,6 +41,7 @@ CODE_NAMES = {
     (0x04, 0x02): "initializing command required",
     (0x04, 0x03): "manual intervention required",
     (0x04, 0x07): "operation in progress",
+    (0x08, 0x00): "logical unit communication failure",
     (0x0C, 0x00): "write error",
     (0x11, 0x00): "unrecovered read error",
     (0x15, 0x01): "mechanical positioning error",

@@ -1,4 +1,4 @@
-"""The tape service over a real store and the tape targets istgt and tgt, by iSCSI: the whole cycle, with damage behind the drive's back."""
+"""The tape service over a real store and the tape targets istgt, tgt and mhvtl, by iSCSI: the whole cycle, with damage behind the drive's back."""
 
 import pytest
 
@@ -7,6 +7,7 @@ from hal.errors import EndOfMedium, HalError, MediumError, NotReady, WriteProtec
 from hal.linux.iscsi import IscsiTransport
 from tests.fixtures import model
 from tests.lab.istgt import Istgt
+from tests.lab.mhvtl import Mhvtl
 from tests.lab.tgt import Tgt
 from tests.unit import test_tape_service as parts
 from tests.unit.tape_parts import PROCESSOR
@@ -14,7 +15,7 @@ from tests.unit.tape_parts import PROCESSOR
 _SMALL_BURST = 16  # m * depth of the geometry "small"
 
 
-@pytest.fixture(params=(Istgt, Tgt), ids=lambda kind: kind.name)
+@pytest.fixture(params=(Istgt, Tgt, Mhvtl), ids=lambda kind: kind.name)
 def lab(request, tmp_path):
     if request.param.missing():
         pytest.skip(request.param.missing())

@@ -378,6 +378,20 @@ async def test_block_limits():
     assert (await SscTape(sim).status()).block_max == 32768
 
 
+async def test_no_command_asks_for_more_than_the_transport_carries():
+    sim = SimTapeDrive(Cartridge(), max_transfer_bytes=4 * KIB)
+    tape = SscTape(sim)
+    await tape.rewind()
+    await tape.write(block(0, 4 * KIB))
+    await tape.rewind()
+    buffer = bytearray(64 * KIB)
+    assert await tape.read(buffer) == 4 * KIB
+    assert buffer[: 4 * KIB] == block(0, 4 * KIB)
+    sim.cartridge.put(1, block(1, 5 * KIB))
+    assert (await raises(errors.WrongLength, tape.read(buffer))).actual == 5 * KIB
+    assert await tape.position() == 2
+
+
 async def test_unload_writes_what_is_buffered():
     sim, tape = await ready()
     await tape.write(block(0))

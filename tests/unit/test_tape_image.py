@@ -292,6 +292,25 @@ async def test_index_is_found_where_filemarks_cannot_be_counted():
         assert await read_segments(image, snapshot) == [], segments
 
 
+async def test_index_without_labels_behind_a_small_adapter():
+    """As LIO over an adapter of 128 pages: it refuses a longer command, and nothing tells the initiator before."""
+    snapshot = FakeSnapshot(USED)
+    tape, target, cartridge, end = await written(snapshot)
+    cartridge.damage(0, 4)
+    target.carries_bytes = 1 << 19
+    assert await read_segments(await opened(tape), snapshot) == []
+
+
+async def test_index_of_long_blocks_without_labels():
+    snapshot = FakeSnapshot(USED)
+    for profile in ("lto", "istgt"):
+        tape, target, cartridge, end = await written(snapshot, block_bytes=1 << 19, profile=profile)
+        cartridge.damage(0, 4)
+        image = await opened(tape)
+        assert image.label.block_bytes == 1 << 19
+        assert await read_segments(image, snapshot) == [], profile
+
+
 def _mutate(cartridge, random) -> str:
     """One random harm; gives what it was."""
     objects = cartridge.objects
