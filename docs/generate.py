@@ -109,12 +109,17 @@ def _states(module) -> str:
                 stays.setdefault(state, []).append(module.NAMES[number])
             else:
                 moves.setdefault((state, after), []).append(module.NAMES[number])
-    lines = ["The states of a connection, as the appliance keeps them. A message that is not shown ends it with ERROR(PROTOCOL).\n"]
+    lines = [
+        "The states of a connection, as the appliance keeps them. A message that is not shown ends it with ERROR(PROTOCOL).\n"
+    ]
     lines += ["```mermaid", "stateDiagram-v2", "    [*] --> %s" % session.NEW]
     lines += ["    %s --> %s: %s" % (one, other, ", ".join(names)) for (one, other), names in moves.items()]
     lines += ["    %s --> %s: %s" % (state, state, ", ".join(names)) for state, names in stays.items()]
     closing = ", ".join(session.CLOSING)
-    lines += ["```\n", "After an ERROR of %s, after one that answers a PACK, and before READY the appliance closes.\n" % closing]
+    lines += [
+        "```\n",
+        "After an ERROR of %s, after one that answers a PACK, and before READY the appliance closes.\n" % closing,
+    ]
     return "\n".join(lines)
 
 
@@ -127,7 +132,9 @@ def _refusals(module) -> str:
 
 def _limits(module) -> str:
     lines = ["| limit | value |", "| --- | --- |"]
-    lines += ["| %s | %d |" % (name, value) for name, value in vars(module).items() if name.isupper() and isinstance(value, int)]
+    lines += [
+        "| %s | %d |" % (name, value) for name, value in vars(module).items() if name.isupper() and isinstance(value, int)
+    ]
     lines += ["", "| file of at most bytes | chunk bytes |", "| --- | --- |"]
     lines += ["| %d | %d |" % row for row in module.CHUNK_TABLE]
     return "\n".join(lines) + "\n"

@@ -346,7 +346,9 @@ class Appliance:
 
     def network_status(self) -> dict:
         telnet = self.consoles.telnet.port
-        return dict(self.machine.network, mode=self.config.get("net.mode"), lan_port=self._lan_port(), telnet_port=telnet or "off")
+        return dict(
+            self.machine.network, mode=self.config.get("net.mode"), lan_port=self._lan_port(), telnet_port=telnet or "off"
+        )
 
     def versions(self) -> dict:
         gc.collect()

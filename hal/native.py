@@ -76,9 +76,19 @@ else:
             return ctypes.c_char_p(value.encode() if isinstance(value, str) else value)
 
     _TYPES = {
-        "b": ctypes.c_int8, "B": ctypes.c_uint8, "h": ctypes.c_int16, "H": ctypes.c_uint16,
-        "i": ctypes.c_int32, "I": ctypes.c_uint32, "l": ctypes.c_long, "L": ctypes.c_ulong,
-        "q": ctypes.c_int64, "Q": ctypes.c_uint64, "d": ctypes.c_double, "p": _Pointer, "s": _Text,
+        "b": ctypes.c_int8,
+        "B": ctypes.c_uint8,
+        "h": ctypes.c_int16,
+        "H": ctypes.c_uint16,
+        "i": ctypes.c_int32,
+        "I": ctypes.c_uint32,
+        "l": ctypes.c_long,
+        "L": ctypes.c_ulong,
+        "q": ctypes.c_int64,
+        "Q": ctypes.c_uint64,
+        "d": ctypes.c_double,
+        "p": _Pointer,
+        "s": _Text,
     }
     # A NULL result is 0 on MicroPython: c_size_t gives the same, c_void_p would give None.
     _RESULTS = dict(_TYPES, v=None, p=ctypes.c_size_t, s=ctypes.c_char_p)

@@ -5,8 +5,9 @@ class TapeStatus:
     """`loaded`, `write_protected` (bool); `block_min`, `block_max` (bytes); `vendor`, `product`, `revision`, `serial` (str);
     `can_locate`, `has_position` (bool): whether LOCATE and READ POSITION work on this drive."""
 
-    def __init__(self, loaded, write_protected, block_min, block_max, vendor, product, revision, serial,
-                 can_locate, has_position):
+    def __init__(
+        self, loaded, write_protected, block_min, block_max, vendor, product, revision, serial, can_locate, has_position
+    ):
         self.loaded = loaded
         self.write_protected = write_protected
         self.block_min = block_min

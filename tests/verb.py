@@ -12,7 +12,9 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 def add_arguments(parser) -> None:
     parser.add_argument("--mhvtl", default="", metavar="TREE", help="built mhvtl tree: tests against its LTO drive run too")
-    parser.add_argument("pytest", nargs="*", metavar="ARGUMENT", help="passed to pytest, after -- if it begins with a dash (default: tests)")
+    parser.add_argument(
+        "pytest", nargs="*", metavar="ARGUMENT", help="passed to pytest, after -- if it begins with a dash (default: tests)"
+    )
 
 
 def run(arguments) -> int:

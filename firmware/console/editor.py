@@ -224,7 +224,7 @@ class Editor:
             if grown[-1] == " " and tail[:1] == " ":
                 grown = grown[:-1]
             return self._replace((self.line[:start] + grown + tail)[:LINE_CHARS], min(LINE_CHARS, start + len(grown)))
-        return self._list([word for word in words])
+        return self._list(list(words))
 
     def _explain(self) -> str:
         found = self._complete(self.line[: self._cursor])[1]

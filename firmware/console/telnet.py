@@ -45,8 +45,8 @@ class Protocol:
 
     def __init__(self):
         self.columns = 80
-        self._ours = {option: _WANTED for option in _OURS}
-        self._theirs = {option: _WANTED for option in _THEIRS}
+        self._ours = dict.fromkeys(_OURS, _WANTED)
+        self._theirs = dict.fromkeys(_THEIRS, _WANTED)
         self._command = None  # bytes of an unfinished command, b"" after IAC
         self._sub = None  # bytes of an unfinished subnegotiation
 

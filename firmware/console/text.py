@@ -96,4 +96,7 @@ def columns(words: list) -> list:
         return []
     width = max([len(word) for word in words]) + len(_GAP)
     across = max(1, COLUMNS // width)
-    return ["".join([pad(cut(word, COLUMNS), width) for word in words[i : i + across]]).rstrip() for i in range(0, len(words), across)]
+    return [
+        "".join([pad(cut(word, COLUMNS), width) for word in words[i : i + across]]).rstrip()
+        for i in range(0, len(words), across)
+    ]

@@ -10,8 +10,15 @@ class Brake:
     failure is forgiven for every `forgive_ms` of quiet. At most `peers` are remembered: who was quiet for longest is forgotten first.
     """
 
-    def __init__(self, free: int = 0, first_ms: int = 1000, longest_ms: int = 60000, forgive_ms: int = 60000, peers: int = 64,
-                 clock=now_ms):
+    def __init__(
+        self,
+        free: int = 0,
+        first_ms: int = 1000,
+        longest_ms: int = 60000,
+        forgive_ms: int = 60000,
+        peers: int = 64,
+        clock=now_ms,
+    ):
         self._free = free
         self._first_ms = first_ms
         self._longest_ms = longest_ms

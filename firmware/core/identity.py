@@ -32,6 +32,8 @@ async def load_or_create(slots, machine, common_name: str) -> Identity:
 def _unpack(content: bytes) -> Identity:
     head, at = IDENTITY.unpack_from(content)
     if at + head.certificate_bytes + head.key_bytes != len(content):
-        raise FormatError("config.IDENTITY: expected %d bytes, got %d" % (at + head.certificate_bytes + head.key_bytes, len(content)))
+        raise FormatError(
+            "config.IDENTITY: expected %d bytes, got %d" % (at + head.certificate_bytes + head.key_bytes, len(content))
+        )
     middle = at + head.certificate_bytes
     return Identity(content[at:middle], content[middle:])

@@ -17,7 +17,9 @@ class Text:
         self.low = low
         self.high = high
         self.extra = extra
-        allowed = "letters, digits" + "".join([" " + char for char in extra if char != " "]) + (" and spaces" if " " in extra else "")
+        allowed = (
+            "letters, digits" + "".join([" " + char for char in extra if char != " "]) + (" and spaces" if " " in extra else "")
+        )
         self.label = "%d to %d characters: %s" % (low, high, allowed)
 
     def parse(self, text: str):
@@ -66,7 +68,7 @@ class Address:
     """A dotted IPv4 address, or nothing."""
 
     choices = ()
-    label = "an IPv4 address like 192.168.1.20, or \"\""
+    label = 'an IPv4 address like 192.168.1.20, or ""'
 
     def parse(self, text: str):
         parts = text.split(".") if text else []
@@ -151,8 +153,18 @@ _TABLE = (
     ("backup.sessions", Number(1, 64), "4", "backups that may run at the same time"),
     ("backup.rate_bytes_s", Number(0, 1 << 40), "0", "bytes a second that one backup may send; 0 is as fast as it goes"),
     ("tape.schedule", Schedule(), "", "when the tape copy shall be complete"),
-    ("tape.geometry", Choice("small", "standard", "deep", "wide"), "standard", "Reed-Solomon of new tapes: see docs/formats.md"),
-    ("tape.keep_days", Number(0, 36500), "0", "days that a tape is not overwritten after its copy; 0 lets the next copy have it"),
+    (
+        "tape.geometry",
+        Choice("small", "standard", "deep", "wide"),
+        "standard",
+        "Reed-Solomon of new tapes: see docs/formats.md",
+    ),
+    (
+        "tape.keep_days",
+        Number(0, 36500),
+        "0",
+        "days that a tape is not overwritten after its copy; 0 lets the next copy have it",
+    ),
     ("log.level", Choice("debug", "info", "warning", "error"), "info", "least important entries that the log keeps"),
 )
 

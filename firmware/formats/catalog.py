@@ -16,7 +16,9 @@ REFS = "refs"  # kind, group, index -> u32 count of references; every live file 
 GRANTS = "grants"  # group, index, client -> "": this client proved that it holds the file object
 RFE = "rfe"  # CRC -> rfe.ENTRY, several
 SEGMENTS = "segments"  # segment -> SEGMENT; absent: free
-GARBAGE = "garbage"  # kind, group, index -> "": nothing refers to it, to be freed; kind GROUP_MARK: a whole group to look through
+GARBAGE = (
+    "garbage"  # kind, group, index -> "": nothing refers to it, to be freed; kind GROUP_MARK: a whole group to look through
+)
 
 TABLES = (META, CLIENTS, VIEWS, GROUPS, PACKS, REFS, GRANTS, RFE, SEGMENTS, GARBAGE)
 DUPLICATES = (RFE,)

@@ -24,7 +24,9 @@ CANDIDATE = Record(
 CLAIM = Record("wire.CLAIM", (("group", "I"), ("index", "I"), ("size", "Q"), ("signature", "32s")), "`I hold this file.`")
 RANGE = Record("wire.RANGE", (("offset", "Q"), ("length", "I")), "Bytes of the claimed file.")
 DIGEST = Record("wire.DIGEST", (("digest", "32s"),), "BLAKE2b-256 of the challenged range, keyed with the nonce.")
-VERDICT = Record("wire.VERDICT", (("granted", "B"),), "1: the file object may be referenced. 0: unknown, refused and absent alike.")
+VERDICT = Record(
+    "wire.VERDICT", (("granted", "B"),), "1: the file object may be referenced. 0: unknown, refused and absent alike."
+)
 PRINT = Record("wire.PRINT", (("length", "I"), ("weak", "I"), ("strong", "8s")), "Fingerprint of one chunk, and its length.")
 SPAN = Record(
     "wire.SPAN",
@@ -146,7 +148,13 @@ _TABLE = (
     (32, "ABANDON", "agent", (), "Give up this backup and free what it stored."),
     (33, "ABANDONED", "appliance", (), ""),
     (40, "VIEWS_GET", "agent", (("source", "B"), ("after", "I")), "Views with a number above `after`."),
-    (41, "VIEWS", "appliance", (("label", Text(64)), ("views", Rows(VIEW, 4096))), "label: of the tape. Ask again after a full one."),
+    (
+        41,
+        "VIEWS",
+        "appliance",
+        (("label", Text(64)), ("views", Rows(VIEW, 4096))),
+        "label: of the tape. Ask again after a full one.",
+    ),
     (
         42,
         "ITEMS_GET",

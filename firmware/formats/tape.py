@@ -262,7 +262,9 @@ def check_label(label) -> None:
     if label.code != CAUCHY_11D:
         raise FormatError("tape.LABEL.code: expected %d, got %d" % (CAUCHY_11D, label.code))
     if not BLOCK_BYTES_MIN <= label.block_bytes <= BLOCK_BYTES_MAX:
-        raise FormatError("tape.LABEL.block_bytes: expected %d to %d, got %d" % (BLOCK_BYTES_MIN, BLOCK_BYTES_MAX, label.block_bytes))
+        raise FormatError(
+            "tape.LABEL.block_bytes: expected %d to %d, got %d" % (BLOCK_BYTES_MIN, BLOCK_BYTES_MAX, label.block_bytes)
+        )
     code = (label.k, label.m, label.depth)
     if min(code) < 1 or label.k + label.m > 255 or label.m * label.depth * label.block_bytes > PARITY_BYTES_MAX:
         raise FormatError("tape.LABEL: expected k, m, depth from 1, k + m <= 255, at most %d MiB of parity, got %d, %d, %d"

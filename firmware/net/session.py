@@ -104,7 +104,9 @@ class Session:
         except Refusal as refusal:
             await self._farewell(refusal)
         except asyncio.CancelledError:
-            await self._farewell(self._ending or Refusal("SHUTDOWN", "the appliance is going down", 60), self._ending is not None)
+            await self._farewell(
+                self._ending or Refusal("SHUTDOWN", "the appliance is going down", 60), self._ending is not None
+            )
         except Exception as error:
             self.appliance.log.exception("lan", error)
             await self._farewell(Refusal("INTERNAL", "the appliance failed in %s: see its log" % self.state))

@@ -15,9 +15,7 @@ async def begin(session, request: int, values) -> None:
     session.channel.lend(slot.buffer)
     how = "continues" if any(backup.next) else "begins"
     session.appliance.log.info("lan", "client %s, %s, %s backup %d" % (session.client.name, session.peer, how, backup.group))
-    await session.channel.send(
-        message.GRANT, request, backup.group, *backup.next, slot.rate_bytes_s, limits.PACK_RAW_BYTES
-    )
+    await session.channel.send(message.GRANT, request, backup.group, *backup.next, slot.rate_bytes_s, limits.PACK_RAW_BYTES)
 
 
 async def pack(session, request: int, body) -> None:

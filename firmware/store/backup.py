@@ -61,14 +61,18 @@ class Backup:
         if self._done:
             raise Refusal("PROTOCOL", "this backup is finished: begin a new one")
         if header.group != self.group or header.first != self.next[header.kind]:
-            raise Refusal("PROTOCOL", "pack.HEADER: expected %s %d of BDF %d, got %d of %d"
-                          % (packs.KIND_NAMES[header.kind], self.next[header.kind], self.group, header.first, header.group))
+            raise Refusal(
+                "PROTOCOL",
+                "pack.HEADER: expected %s %d of BDF %d, got %d of %d"
+                % (packs.KIND_NAMES[header.kind], self.next[header.kind], self.group, header.first, header.group),
+            )
 
     async def _append(self, header, body) -> None:
         store = self._store
         try:
             segment, offset, taken = await store.log.append(
-                self._area, disk.PACK, body, (header.kind, header.count, header.group, header.first))
+                self._area, disk.PACK, body, (header.kind, header.count, header.group, header.first)
+            )
         except NoSpace:
             await self.abandon()  # or what it stored would keep everybody else out
             raise Refusal("FULL", "the disk is full: delete old views or use a larger disk")
@@ -192,7 +196,9 @@ class Backup:
         if row.flags & fileobject.IRREGULAR:
             return  # claimed by the client, never offered to another one
         if not signature.regular or signature.size != row.size or row.chunk_bytes != limits.chunk_size(row.size):
-            raise Refusal("PROTOCOL", "file.FILE: expected %d bytes in chunks of %d, got %d" % (row.size, row.chunk_bytes, signature.size))
+            raise Refusal(
+                "PROTOCOL", "file.FILE: expected %d bytes in chunks of %d, got %d" % (row.size, row.chunk_bytes, signature.size)
+            )
         if signature.digest() != row.signature:
             raise Refusal("CORRUPT", "file.FILE.signature is not that of its chunks")
 
@@ -255,7 +261,9 @@ class Backup:
             raise Refusal("PROTOCOL", "this backup is finished: begin a new one")
         self._check_root(root_group, root_index)
         view = store.next_view(self._client)
-        record = disk.COMMIT_BODY.pack(self._client, view, self.group, root_group, root_index, time_ns, files, bytes_, self._stored)
+        record = disk.COMMIT_BODY.pack(
+            self._client, view, self.group, root_group, root_index, time_ns, files, bytes_, self._stored
+        )
         segment, _, taken = await store.log.append(self._area, disk.COMMIT, record, reserve=0)
         change = self._take_change()
         row = (root_group, root_index, self.group, time_ns, files, bytes_, change.stored, segment, taken)

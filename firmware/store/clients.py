@@ -102,8 +102,16 @@ class Clients:
         row = catalog.client(number)
         if row is None:
             return
-        catalog.put_client(number, tuple(row[:4]) + (
-            row.next_view if next_view is None else next_view, row.pending if pending is None else pending, row.segment, row.length))
+        catalog.put_client(
+            number,
+            tuple(row[:4])
+            + (
+                row.next_view if next_view is None else next_view,
+                row.pending if pending is None else pending,
+                row.segment,
+                row.length,
+            ),
+        )
 
     async def remove(self, number: int) -> None:
         """The client and all its views go. Raises Refusal NOT_FOUND, BUSY while it backs up."""

@@ -8,7 +8,6 @@ import asyncio
 from firmware.formats import catalog as layout
 from firmware.formats import pack as packs
 from firmware.store import intake, runs
-from firmware.store.catalog import Catalog
 from hal.errors import HalError
 from hal.loop import sleep_ms
 
@@ -137,7 +136,11 @@ class Collector:
     def _is_gone(self, catalog, group: int) -> bool:
         state = catalog.group(group).state
         return state not in (layout.PENDING, layout.SWEEPING) and not any(
-            [catalog.end(layout.PACKS, layout.item_key(kind, group, 0), layout.item_key(kind, group + 1, 0)) for kind in packs.KINDS])
+            [
+                catalog.end(layout.PACKS, layout.item_key(kind, group, 0), layout.item_key(kind, group + 1, 0))
+                for kind in packs.KINDS
+            ]
+        )
 
     # -- a whole group: after its commit, what it sent in vain; after it was abandoned, everything
 

@@ -65,8 +65,11 @@ def parse_node(data):
     except FormatError as error:
         raise Refusal("PROTOCOL", str(error))
     if head.kind not in (dtf.LIST, dtf.INDEX) or head.count > limits.NODE_ENTRIES:
-        raise Refusal("PROTOCOL", "dtf.NODE: expected kind 0 or 1 and at most %d entries, got %d and %d"
-                      % (limits.NODE_ENTRIES, head.kind, head.count))
+        raise Refusal(
+            "PROTOCOL",
+            "dtf.NODE: expected kind 0 or 1 and at most %d entries, got %d and %d"
+            % (limits.NODE_ENTRIES, head.kind, head.count),
+        )
     if at + head.count * dtf.REF.size > len(data):
         raise Refusal("PROTOCOL", "dtf.NODE: expected %d references, got %d bytes" % (head.count, len(data) - at))
     flat = struct.unpack_from("<" + "BII" * head.count, data, at)

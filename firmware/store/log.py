@@ -173,7 +173,9 @@ async def scan(disk, superblock, processor, segment: int, limit: int, buffer) ->
     last = 0
     while offset + layout.RECORD.size <= limit:
         block = offset // layout.BLOCK * layout.BLOCK
-        await disk.read(super_.address(superblock, segment, block), buffer[: min(len(buffer), superblock.segment_bytes - block)])
+        await disk.read(
+            super_.address(superblock, segment, block), buffer[: min(len(buffer), superblock.segment_bytes - block)]
+        )
         record = layout.RECORD.unpack_from(buffer, offset - block)[0]
         if record.magic != layout.RECORD_MAGIC:
             if offset == block:

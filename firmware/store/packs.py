@@ -70,13 +70,17 @@ class Packs:
         With `buffers` they are valid until the caller gives the buffer back.
         """
         if row.length > limits.FRAME_BYTES:
-            raise CorruptData("pack in segment %d at %d: expected at most %d bytes, got %d"
-                              % (row.segment, row.offset, limits.FRAME_BYTES, row.length))
+            raise CorruptData(
+                "pack in segment %d at %d: expected at most %d bytes, got %d"
+                % (row.segment, row.offset, limits.FRAME_BYTES, row.length)
+            )
         record = await self._span(row, row.offset, layout.RECORD.size + row.length, buffers)
         head = layout.RECORD.unpack_from(record)[0]
         crc = self._processor.crc32c(record[layout.RECORD.size :], self._processor.crc32c(record[: layout.RECORD.size - 4]))
         if head.magic != layout.RECORD_MAGIC or head.segment != row.segment or head.length != row.length or head.crc != crc:
-            raise CorruptData("pack in segment %d at %d: what the disk gave is not what was written" % (row.segment, row.offset))
+            raise CorruptData(
+                "pack in segment %d at %d: what the disk gave is not what was written" % (row.segment, row.offset)
+            )
         return record[layout.RECORD.size :]
 
     async def table(self, row):
@@ -86,7 +90,9 @@ class Packs:
         body = record[layout.RECORD.size :]
         header = format_.HEADER.unpack_from(body)[0]
         if header.count != row.count:
-            raise CorruptData("pack in segment %d at %d: expected %d items, got %d" % (row.segment, row.offset, row.count, header.count))
+            raise CorruptData(
+                "pack in segment %d at %d: expected %d items, got %d" % (row.segment, row.offset, row.count, header.count)
+            )
         return header, body
 
     async def load(self, row):
@@ -137,6 +143,8 @@ def verify(pack, processor) -> None:
     at = format_.HEADER.size + 8
     for position in range(pack.header.count):
         if blake2b(raw[offsets[position] : offsets[position + 1]]) != body[at : at + 32]:
-            raise CorruptData("%s %d: its bytes do not have the hash that came with them"
-                              % (format_.KIND_NAMES[pack.header.kind], pack.header.first + position))
+            raise CorruptData(
+                "%s %d: its bytes do not have the hash that came with them"
+                % (format_.KIND_NAMES[pack.header.kind], pack.header.first + position)
+            )
         at += format_.ITEM.size

@@ -11,7 +11,7 @@ given only what its own trees may refer to. Used by sessions (firmware/net) thro
 import asyncio
 
 from firmware.formats import catalog as layout
-from firmware.formats import fileobject, limits, message
+from firmware.formats import limits, message
 from firmware.formats import pack as packs
 from firmware.formats.refusal import Refusal
 from firmware.store import intake, runs
@@ -174,7 +174,9 @@ def list_views(catalog, client: int, after: int, limit: int) -> list:
     found = []
     views = catalog.views(client, after)
     for view, row in views:
-        found.append(message.VIEW.tuple(view, row.root_group, row.root_index, row.time_ns, row.files, row.bytes, row.stored_bytes))
+        found.append(
+            message.VIEW.tuple(view, row.root_group, row.root_index, row.time_ns, row.files, row.bytes, row.stored_bytes)
+        )
         if len(found) == limit:
             views.close()
             break

@@ -71,8 +71,10 @@ class Store:
         uuid = txn.get(layout.META, layout.META_UUID)
         txn.abort()
         if uuid != superblock.uuid:
-            raise CorruptData("catalog and disk region do not belong together: expected store %s, got %s"
-                              % (superblock.uuid.hex(), uuid.hex() if uuid else "an empty catalog"))
+            raise CorruptData(
+                "catalog and disk region do not belong together: expected store %s, got %s"
+                % (superblock.uuid.hex(), uuid.hex() if uuid else "an empty catalog")
+            )
         await store._start()
         return store
 
@@ -245,8 +247,11 @@ class Store:
         if client in self.running:
             raise Refusal("BUSY", "a backup of this client is running", 5)
         if self.segments.free_count() <= self.log.reserve:
-            raise Refusal("FULL", "the disk is full: %d of %d segments are free and these are reserved"
-                          % (self.segments.free_count(), self.superblock.segments))
+            raise Refusal(
+                "FULL",
+                "the disk is full: %d of %d segments are free and these are reserved"
+                % (self.segments.free_count(), self.superblock.segments),
+            )
         self.running[client] = None
         try:
             group, row, area = await self._begin(client)

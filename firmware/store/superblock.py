@@ -13,8 +13,10 @@ def describe(uuid: bytes, capacity_bytes: int, created_ns: int, segment_bytes: i
     size = segment_bytes or layout.segment_bytes(capacity_bytes)
     segments = (capacity_bytes - layout.SUPERBLOCK_BYTES) // size
     if segments < _MIN_SEGMENTS:
-        raise NoSpace("disk region of %d bytes is too small: at least %d needed"
-                      % (capacity_bytes, layout.SUPERBLOCK_BYTES + _MIN_SEGMENTS * size))
+        raise NoSpace(
+            "disk region of %d bytes is too small: at least %d needed"
+            % (capacity_bytes, layout.SUPERBLOCK_BYTES + _MIN_SEGMENTS * size)
+        )
     return layout.SUPERBLOCK.tuple(layout.SUPERBLOCK_MAGIC, layout.VERSION, uuid, size, segments, created_ns, 0)
 
 
@@ -58,8 +60,10 @@ async def read(disk, processor):
             failure = error
             continue
         if layout.SUPERBLOCK_BYTES + found.segments * found.segment_bytes > disk.size_bytes:
-            raise CorruptData("superblock: expected a disk of at least %d bytes, got %d"
-                              % (layout.SUPERBLOCK_BYTES + found.segments * found.segment_bytes, disk.size_bytes))
+            raise CorruptData(
+                "superblock: expected a disk of at least %d bytes, got %d"
+                % (layout.SUPERBLOCK_BYTES + found.segments * found.segment_bytes, disk.size_bytes)
+            )
         return found
     raise failure
 

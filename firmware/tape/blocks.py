@@ -3,8 +3,8 @@
 Streaming stays streaming: consecutive addresses are read without a command in between, short gaps are read over.
 """
 
-from hal.errors import BlankCheck, BusError, FileMark, HalError, MediumError, NotReady, Timeout, UnitAttention, WrongLength
 from firmware.tape.label import OURS, identify
+from hal.errors import BlankCheck, BusError, FileMark, HalError, MediumError, NotReady, Timeout, UnitAttention, WrongLength
 
 _TRIES = 3
 

@@ -35,7 +35,9 @@ class CodedWriter:
     `kinds` are the HEADER kinds of data and parity. `total_blocks` is the file's data blocks where they are known beforehand.
     """
 
-    def __init__(self, spool, processor, geometry, block_bytes: int, image: bytes, member: int, kinds: tuple, total_blocks: int = 0):
+    def __init__(
+        self, spool, processor, geometry, block_bytes: int, image: bytes, member: int, kinds: tuple, total_blocks: int = 0
+    ):
         self.stream_bytes = self.data_blocks = self.blocks = self.stream_crc = 0
         self._spool = spool
         self._processor = processor
@@ -103,7 +105,9 @@ class CodedWriter:
             await sleep_ms(0)
 
     def _seal(self, buffer, kind: int, position: int, payload: int, data_blocks: int) -> None:
-        block.seal(self._processor, buffer, kind, self._member, self._image, self.blocks, self._group, position, payload, data_blocks)
+        block.seal(
+            self._processor, buffer, kind, self._member, self._image, self.blocks, self._group, position, payload, data_blocks
+        )
         self.blocks += 1
 
     async def _close_group(self) -> None:

@@ -30,7 +30,10 @@ class TapeDisk(Disk):
         used_bytes, start = place
         # Readers of the disk align their reads: what lies behind the used part is zeros in the image as on the disk.
         if within + len(buffer) > rounded(used_bytes):
-            raise MediumError("%s: segment %d has %d bytes, asked for %d to %d" % (self.name, number, used_bytes, within, within + len(buffer)))
+            raise MediumError(
+                "%s: segment %d has %d bytes, asked for %d to %d"
+                % (self.name, number, used_bytes, within, within + len(buffer))
+            )
         await self._image.read(start + within, buffer)
 
     async def write(self, offset: int, buffer) -> None:

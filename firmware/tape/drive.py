@@ -93,4 +93,6 @@ def _label_told(label, now_ns: int) -> dict:
         return dict(told, contents="labelled, empty")
     keep = "for ever" if label.flags & form.ARCHIVE else "until " + stamp(label.expires_ns)
     told["kept"] = keep if is_protected(label, now_ns) else "may be overwritten"
-    return dict(told, contents="image of " + stamp(label.written_ns), correction="%d of %d blocks" % (label.m, label.k + label.m))
+    return dict(
+        told, contents="image of " + stamp(label.written_ns), correction="%d of %d blocks" % (label.m, label.k + label.m)
+    )

@@ -33,7 +33,9 @@ class TapeImage:
         self.end = end
         self.blocks = blocks
         label = blocks.label
-        self.reader = CodedReader(blocks, processor, Geometry(label.k, label.m, label.depth), IMAGE_KINDS, form.IMAGE_ADDRESS, index.data_blocks)
+        self.reader = CodedReader(
+            blocks, processor, Geometry(label.k, label.m, label.depth), IMAGE_KINDS, form.IMAGE_ADDRESS, index.data_blocks
+        )
         self._room = block.payload_bytes(label.block_bytes)
         self._lock = asyncio.Lock()
         self._closed = False
@@ -45,7 +47,9 @@ class TapeImage:
         """
         end = offset + len(buffer)
         if end > self.index.stream_bytes:
-            raise MediumError("tape %s: the image has %d bytes, asked for %d to %d" % (self.label.name, self.index.stream_bytes, offset, end))
+            raise MediumError(
+                "tape %s: the image has %d bytes, asked for %d to %d" % (self.label.name, self.index.stream_bytes, offset, end)
+            )
         async with self._lock:
             self._require_open()
             done = 0
@@ -196,7 +200,11 @@ async def _read_end(blocks, processor, address: int):
         found = None if isinstance(view, HalError) else small_payload(processor, view, form.END_BLOCK)
         if found and found[0].image == blocks.label.image:
             return _parse_end(found[1], blocks.label)
-        damaged = damaged or isinstance(view, MediumError) or (not isinstance(view, HalError) and block.check(processor, view) is None)
+        damaged = (
+            damaged
+            or isinstance(view, MediumError)
+            or (not isinstance(view, HalError) and block.check(processor, view) is None)
+        )
         if isinstance(view, (BlankCheck, FileMark)):
             break
     if damaged:

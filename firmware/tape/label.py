@@ -192,9 +192,14 @@ def _told(first, ansi) -> str:
     if isinstance(first, MediumError):
         return "a tape whose first block is unreadable"
     if isinstance(first, HalError):
-        return "a tape that begins with %s" % ("a filemark" if isinstance(first, FileMark) else "a block of more than %d bytes" % form.LABEL_BYTES)
+        return "a tape that begins with %s" % (
+            "a filemark" if isinstance(first, FileMark) else "a block of more than %d bytes" % form.LABEL_BYTES
+        )
     if ansi is None:
         return "a tape without labels: its first block has %d bytes" % len(first)
     if form.is_ours(ansi[1]):
         return "tape %s with unreadable labels" % ansi[0]
-    return "a tape of somebody else: ANSI label VOL1, volume %s%s" % (ansi[0] or "without name", ", by " + ansi[1] if ansi[1] else "")
+    return "a tape of somebody else: ANSI label VOL1, volume %s%s" % (
+        ansi[0] or "without name",
+        ", by " + ansi[1] if ansi[1] else "",
+    )

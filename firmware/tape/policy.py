@@ -28,7 +28,9 @@ def check_label(found, name: str, now_ns: int) -> None:
 def check_backup(found, appliance: bytes, now_ns: int) -> None:
     """Raises WriteProtected unless a copy of the store `appliance` may go onto the cartridge `found`."""
     if found.kind == labels.FOREIGN:
-        raise WriteProtected("the drive holds %s: not touched; insert another, or take it over with `tape label NAME force`" % found.text)
+        raise WriteProtected(
+            "the drive holds %s: not touched; insert another, or take it over with `tape label NAME force`" % found.text
+        )
     label = found.label
     if label and label.appliance not in (labels.NO_UUID, appliance):
         raise WriteProtected("tape %s was written by %s from another disk: not touched; insert another, or take it over with "

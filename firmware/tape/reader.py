@@ -33,7 +33,9 @@ class CodedReader:
         self._shifts = [0]
         room = min(data_blocks, max(_CACHE_BLOCKS_MIN, _CACHE_BYTES // self._block_bytes))
         self._memory = Mapping(max(1, room) * self._block_bytes)
-        self._cache = [[None, buffer] for buffer in self._memory.blocks(self._block_bytes)]  # [number, buffer], last used at the end
+        self._cache = [
+            [None, buffer] for buffer in self._memory.blocks(self._block_bytes)
+        ]  # [number, buffer], last used at the end
         self._mended = (None, {})  # group, {position: area}: what the last repair gave
         self._hopeless = {}  # group: set of lost positions
         self._repairer = None

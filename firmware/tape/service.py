@@ -35,7 +35,12 @@ class Job:
     def summary(self, nbytes: int) -> str:
         """Bytes, time and rate so far."""
         elapsed_ms = max(1, now_ms() - self._began_ms)
-        return "%d.%d MB in %d s (%d kB/s)" % (nbytes // 1000000, nbytes // 100000 % 10, elapsed_ms // 1000, nbytes // elapsed_ms)
+        return "%d.%d MB in %d s (%d kB/s)" % (
+            nbytes // 1000000,
+            nbytes // 100000 % 10,
+            elapsed_ms // 1000,
+            nbytes // elapsed_ms,
+        )
 
 
 class TapeService:
@@ -149,7 +154,9 @@ class TapeService:
         """(block bytes, Geometry) of what will be written."""
         block_bytes = min(form.BLOCK_BYTES, status.block_max or form.BLOCK_BYTES) // _BLOCK_GRANULE * _BLOCK_GRANULE
         if block_bytes < form.LABEL_BYTES:
-            raise Unsupported("the drive takes blocks of at most %d bytes, expected at least %d" % (status.block_max, form.LABEL_BYTES))
+            raise Unsupported(
+                "the drive takes blocks of at most %d bytes, expected at least %d" % (status.block_max, form.LABEL_BYTES)
+            )
         return block_bytes, GEOMETRIES[self._appliance.config.get("tape.geometry")][0]
 
     async def _label(self, job: Job, name: str, force: bool) -> dict:

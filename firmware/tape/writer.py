@@ -76,7 +76,9 @@ class ImageWriter:
 
     def _coded(self, spool, geometry, kinds: tuple, total_blocks: int = 0) -> CodedWriter:
         label = self._label
-        writer = CodedWriter(spool, self._processor, geometry, label.block_bytes, label.image, label.member, kinds, total_blocks)
+        writer = CodedWriter(
+            spool, self._processor, geometry, label.block_bytes, label.image, label.member, kinds, total_blocks
+        )
         self._writers.append(writer)
         return writer
 
@@ -127,5 +129,3 @@ class ImageWriter:
 
 def _ignore(done_bytes: int) -> None:
     pass
-
-

@@ -96,8 +96,9 @@ class AioQueue:
             await self._room.wait()
         slot = self._free.pop()
         where, length = (address(buffer), len(buffer)) if buffer is not None else (0, 0)
-        struct.pack_into(_IOCB, slot.iocb, 0, slot.index, 0, 0, command, 0, fd, where, length, offset, 0,
-                         _FLAG_RESFD, self._eventfd)
+        struct.pack_into(
+            _IOCB, slot.iocb, 0, slot.index, 0, 0, command, 0, fd, where, length, offset, 0, _FLAG_RESFD, self._eventfd
+        )
         slot.operation = operation = _Operation(buffer)
         try:
             await self._submit(slot)

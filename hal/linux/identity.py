@@ -115,8 +115,12 @@ if MICROPYTHON:
     def pbkdf2(password: bytes, salt: bytes, rounds: int) -> bytes:
         """PBKDF2-HMAC-SHA256 (RFC 8018), 32 bytes. Blocks the loop: 10 to 25 ms for 10,000 rounds."""
         out = bytearray(_DIGEST_BYTES)
-        _check(_crypto.mbedtls_pkcs5_pbkdf2_hmac_ext(
-            _MD_SHA256, password, len(password), salt, len(salt), rounds, _DIGEST_BYTES, out), "PBKDF2")
+        _check(
+            _crypto.mbedtls_pkcs5_pbkdf2_hmac_ext(
+                _MD_SHA256, password, len(password), salt, len(salt), rounds, _DIGEST_BYTES, out
+            ),
+            "PBKDF2",
+        )
         return bytes(out)
 
 else:

@@ -72,8 +72,9 @@ _ERRORS = {
 
 def _failure(what: str, code: int):
     if code == _BAD_VALSIZE:
-        return ValueError("%s: a key has 1 to %d bytes, duplicates are of one length up to %d"
-                          % (what, _MAX_KEY_BYTES, _MAX_KEY_BYTES))
+        return ValueError(
+            "%s: a key has 1 to %d bytes, duplicates are of one length up to %d" % (what, _MAX_KEY_BYTES, _MAX_KEY_BYTES)
+        )
     if code in _ERRORS:
         kind, text = _ERRORS[code]
         return kind("%s: %s" % (what, text))

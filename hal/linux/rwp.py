@@ -162,8 +162,9 @@ class IsalReedSolomon(ReedSolomon):
 
     def update(self, index: int, block, parity: list) -> None:
         if not 0 <= index < self.k or len(parity) != self.m:
-            raise ValueError("Reed-Solomon block %d with %d parities: expected below %d with %d"
-                             % (index, len(parity), self.k, self.m))
+            raise ValueError(
+                "Reed-Solomon block %d with %d parities: expected below %d with %d" % (index, len(parity), self.k, self.m)
+            )
         length = len(block)
         _isal.ec_encode_data_update(length, self.k, self.m, index, self._encode, block, _pointers(parity, length))
 

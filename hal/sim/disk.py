@@ -142,9 +142,11 @@ class SimDisk(Disk):
     async def discard(self, offset: int, length: int) -> None:
         pages = self._pages(offset, length)
         # Whoever reads what he discarded shall notice, so the content becomes neither the old one nor zeros.
-        held = [page for page in pages if page in self._visible] if len(pages) < len(self._visible) else [
-            page for page in self._visible if page in pages
-        ]
+        held = (
+            [page for page in pages if page in self._visible]
+            if len(pages) < len(self._visible)
+            else [page for page in self._visible if page in pages]
+        )
         self._apply("discard", [(page, _DISCARDED) for page in held])
 
     async def close(self) -> None:

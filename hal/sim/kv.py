@@ -99,8 +99,9 @@ class SimTxn(Txn):
         if table in self._kv.duplicates:
             held = own.values.get(key, ())
             if not 1 <= len(value) <= _MAX_KEY_BYTES or held and len(held[0]) != len(value):
-                self._refuse("%s: duplicate of %d bytes, expected one length from 1 to %d"
-                             % (table, len(value), _MAX_KEY_BYTES))
+                self._refuse(
+                    "%s: duplicate of %d bytes, expected one length from 1 to %d" % (table, len(value), _MAX_KEY_BYTES)
+                )
             at = _bisect(held, value)
             if held[at : at + 1] == values:
                 return

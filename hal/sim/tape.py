@@ -227,7 +227,9 @@ class SimTapeDrive(ScsiTransport):
         pass
 
     def _limits(self, command, data) -> int:
-        return self._give(data, struct.pack(">BBHH", 0, self.profile.max_block >> 16, self.profile.max_block & 0xFFFF, self.profile.min_block))
+        return self._give(
+            data, struct.pack(">BBHH", 0, self.profile.max_block >> 16, self.profile.max_block & 0xFFFF, self.profile.min_block)
+        )
 
     def _mode_sense(self, command, data) -> int:
         specific = 0x80 if self.cartridge.write_protected else 0

@@ -88,7 +88,9 @@ class SscTape(Tape):
 
     def _report(self, loaded: bool) -> TapeStatus:
         position = self._position
-        return TapeStatus(loaded, loaded and self._protected, *(self._limits + self._identity), position.can_locate, position.has_position)
+        return TapeStatus(
+            loaded, loaded and self._protected, *(self._limits + self._identity), position.can_locate, position.has_position
+        )
 
     async def _identify(self) -> tuple:
         """(vendor, product, revision, serial). Raises NotReady if this is no tape drive."""
@@ -122,7 +124,9 @@ class SscTape(Tape):
             await self._session.demand(cdb.mode_select(), data_out=cdb.variable_mode(density))
         except errors.Unsupported:
             if block_bytes:
-                raise errors.Unsupported("%s: the drive has a fixed block length of %d and refuses variable length" % (self.name, block_bytes))
+                raise errors.Unsupported(
+                    "%s: the drive has a fixed block length of %d and refuses variable length" % (self.name, block_bytes)
+                )
 
     # Motion
 
@@ -222,7 +226,9 @@ class SscTape(Tape):
         what = "%s: block %s" % (self.name, self._position.block)
         triple = sense.triple if sense else None
         if outcome == LONG:
-            return errors.WrongLength("%s behind: %s bytes, expected at most %d" % (what, length or "more", asked), length, triple)
+            return errors.WrongLength(
+                "%s behind: %s bytes, expected at most %d" % (what, length or "more", asked), length, triple
+            )
         if outcome == MARK:
             return errors.FileMark("%s behind: a filemark, expected a block" % what, triple)
         if outcome == END:
@@ -239,7 +245,9 @@ class SscTape(Tape):
         self._position.require()
         length = len(block)
         if not self._limits[0] <= length <= self._limits[1]:
-            raise errors.WrongLength("%s: a block of %d bytes, the drive takes %d to %d" % ((self.name, length) + self._limits), length)
+            raise errors.WrongLength(
+                "%s: a block of %d bytes, the drive takes %d to %d" % ((self.name, length) + self._limits), length
+            )
         await self._put(cdb.write(length), block, 1)
         if not self._position.known and self._position.block == 1:
             await self._position.calibrate(1)

@@ -40,7 +40,9 @@ class Position:
     def require(self) -> None:
         """Raises UnitAttention while the position is unknown."""
         if self.block is None:
-            raise UnitAttention("%s: the position is unknown after a reset, an error or a medium change; rewind first" % self._session.name)
+            raise UnitAttention(
+                "%s: the position is unknown after a reset, an error or a medium change; rewind first" % self._session.name
+            )
 
     async def reported(self):
         """The drive's idea of the position in our addresses, or None where it has none."""
@@ -239,5 +241,7 @@ class Position:
                 marks.append(self.block - 1)
         if len(marks) < count:
             await self.rewind()
-            raise BlankCheck("%s: only %d filemarks lie before block %d, asked for %d" % (self._session.name, len(marks), end, count))
+            raise BlankCheck(
+                "%s: only %d filemarks lie before block %d, asked for %d" % (self._session.name, len(marks), end, count)
+            )
         await self.to(marks[-count])

@@ -44,7 +44,11 @@ def _measure(box, tree: Path) -> list:
     box.ask("client add pc")
     pc = Pc("pc", _FOLDER / "state")
     pc.run("pair", box.ask("client pair pc")["code"], "--host", "127.0.0.1:%d" % box.port)
-    peer = _seconds(lambda: subprocess.run("tar -C %s -cf - . | zstd -1 -q -o %s" % (tree, _FOLDER / "floor.tar.zst"), shell=True, check=True))
+    peer = _seconds(
+        lambda: subprocess.run(
+            "tar -C %s -cf - . | zstd -1 -q -o %s" % (tree, _FOLDER / "floor.tar.zst"), shell=True, check=True
+        )
+    )
     size = sum(path.lstat().st_size for path in tree.rglob("*") if path.is_file() and not path.is_symlink()) / _MB
     rows.append(("tar | zstd -1, the peer", size / peer, "MB/s", 1.0))
     for name, work in (

@@ -12,9 +12,12 @@ _SCRIPTS = {"native": ("tests/bench/native.py",), "tape": ("tests/bench/tape_ima
 
 
 def add_arguments(parser) -> None:
-    parser.add_argument("what", choices=("appliance", "native", "tls", "tape"),
-                        help="appliance: boot, memory, backup, restore, tape beside tar | zstd; native: the C libraries through MicroPython; "
-                        "tls: receive rate; tape: encoder and reader over memory")
+    parser.add_argument(
+        "what",
+        choices=("appliance", "native", "tls", "tape"),
+        help="appliance: boot, memory, backup, restore, tape beside tar | zstd; native: the C libraries through MicroPython; "
+        "tls: receive rate; tape: encoder and reader over memory",
+    )
     parser.add_argument("--board", choices=("host", "qemu"), default="host", help="for appliance (default host)")
     parser.add_argument("--report", default="", metavar="FILE", help="for appliance: write the rows as JSON, too")
 

@@ -16,7 +16,11 @@ from tests.lab.door_client import DoorProcess
 from tests.lab.wire import Wire, blake2b
 
 _PACK_BYTES = 1 << 20
-_CASES = (("raw, 8 KiB chunks", 8 << 10, False), ("raw, 128 KiB chunks", 128 << 10, False), ("zstd, 8 KiB chunks", 8 << 10, True))
+_CASES = (
+    ("raw, 8 KiB chunks", 8 << 10, False),
+    ("raw, 128 KiB chunks", 128 << 10, False),
+    ("zstd, 8 KiB chunks", 8 << 10, True),
+)
 
 
 def _content(compressible: bool) -> bytes:
@@ -46,7 +50,9 @@ def _send(door, wire: Wire, packs: int, chunk_bytes: int, compress: bool) -> tup
     table, payload, codec, count = _parts(chunk_bytes, compress)
     began, began_cpu = time.monotonic(), _cpu_seconds(door.pid)
     for number in range(packs):
-        head = pack.HEADER.pack(pack.DATA, codec, count, grant.group, grant.next_data + number * count, _PACK_BYTES, len(payload))
+        head = pack.HEADER.pack(
+            pack.DATA, codec, count, grant.group, grant.next_data + number * count, _PACK_BYTES, len(payload)
+        )
         wire.send_body(message.PACK, head + table + payload)
     wire.ask("SYNC", expect="SYNCED")
     seconds, cpu = time.monotonic() - began, _cpu_seconds(door.pid) - began_cpu

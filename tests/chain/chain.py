@@ -1,5 +1,6 @@
 """The ten steps of `build.py run`. Each step compares what came back with what went in, and stops the run if it differs."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from tests.lab.console import ConsoleTimeout
 from tests.lab.istgt import Istgt
 
 FOLDER = BUILD / "run"
+_LOST = FOLDER / "lost.txt"
 _CARTRIDGE_MIB = 512
 _DISK_BYTES = 2 << 30
 _FIRST_DAMAGED = 12  # a block well within the image
@@ -35,7 +37,16 @@ def run(board: str, source: str, report_path: str, keep: bool) -> int:
     try:
         for name, work in chain.steps():
             report.step(name, work)
-    except (StepFailed, ConsoleRefused, corpus.CorpusError, ConsoleTimeout, BuildError, OSError, RuntimeError, ValueError) as error:
+    except (
+        StepFailed,
+        ConsoleRefused,
+        corpus.CorpusError,
+        ConsoleTimeout,
+        BuildError,
+        OSError,
+        RuntimeError,
+        ValueError,
+    ) as error:
         failure = "%s: %s" % (type(error).__name__, error)
     finally:
         chain.close(keep)
@@ -43,8 +54,11 @@ def run(board: str, source: str, report_path: str, keep: bool) -> int:
     if report_path:
         report.save(report_path)
     if failure:
-        print("\nbuild.py run: step %d, %s: %s\nthe console's log is in build/run/board"
-              % (len(report.steps), report.steps[-1]["name"], failure), file=sys.stderr)
+        print(
+            "\nbuild.py run: step %d, %s: %s\nthe console's log is in build/run/board"
+            % (len(report.steps), report.steps[-1]["name"], failure),
+            file=sys.stderr,
+        )
         return 1
     return 0
 
@@ -125,16 +139,9 @@ class Chain:
     def _console(self, row) -> None:
         self._box.log_in()
         disk = self._box.format_disk()
-        self._one = self._pair("pc1")
-        self._two = self._pair("pc2")
+        self._one = Pc("pc1", FOLDER / "pc1" / "state").pair(self._box)
+        self._two = Pc("pc2", FOLDER / "pc2" / "state").pair(self._box)
         row["result"] = "%s formatted; two PCs paired" % disk
-
-    def _pair(self, name: str) -> Pc:
-        self._box.ask("client add " + name)
-        code = self._box.ask("client pair " + name)["code"]
-        pc = Pc(name, FOLDER / name / "state")
-        pc.run("pair", code, "--host", "127.0.0.1:%d" % self._box.port)
-        return pc
 
     def _first_backup(self, row) -> None:
         corpus.build(self._tree, self._source)
@@ -164,10 +171,16 @@ class Chain:
         _expect(done["bytes_sent"] < limit, "a changed tree sent %d bytes, expected less than %d" % (done["bytes_sent"], limit))
         corpus.second_pc(self._first / "files", self._second_pc / "files")
         other = self._backup(self._two, self._second_pc / "files", row)
-        _expect(other["bytes_sent"] < other["bytes"] // 20,
-                "the second PC sent %d bytes for %d that the first had sent" % (other["bytes_sent"], other["bytes"]))
+        _expect(
+            other["bytes_sent"] < other["bytes"] // 20,
+            "the second PC sent %d bytes for %d that the first had sent" % (other["bytes_sent"], other["bytes"]),
+        )
         row["result"] = "nothing: %d, changes: %d, second PC with %d MB of the same: %d bytes" % (
-            idle["bytes_sent"], done["bytes_sent"], other["bytes"] // 1000000, other["bytes_sent"])
+            idle["bytes_sent"],
+            done["bytes_sent"],
+            other["bytes"] // 1000000,
+            other["bytes_sent"],
+        )
 
     def _restore(self, row) -> None:
         self._give_back(self._one, self._tree, "first", self._first / "files")
@@ -180,7 +193,12 @@ class Chain:
         back = FOLDER / "back"
         shutil.rmtree(back, ignore_errors=True)
         chosen = ["--view", str(self._views[view])] if view else []
-        done = pc.run("restore", "--to", str(back), "--progress", "always", *chosen, *words, expect=(status,))
+        with contextlib.ExitStack() as stack:
+            # Files that are lost by the thousand are named in a file, not here.
+            errors = stack.enter_context(open(_LOST, "w")) if status else None
+            done = pc.run(
+                "restore", "--to", str(back), "--progress", "always", *chosen, *words, expect=(status,), errors=errors
+            )
         lost = {os.path.relpath(item["path"], place) for item in done["failed"]}
         found = compare.differences(str(expected), str(back) + str(place), without=lost)
         if found:
@@ -209,8 +227,14 @@ class Chain:
         self._damage_and_mount(_FIRST_DAMAGED + _WITHIN, _BEYOND)
         done = self._give_back(self._one, self._tree, "second", self._tree, "--source", "tape", status=_LOST_STATUS)
         _expect(done["failed"] and done["files"], "%d files lost, %d restored" % (len(done["failed"]), done["files"]))
+        lines = [line for line in _LOST.read_text(errors="replace").splitlines() if line.startswith("bobbin: ")]
+        print("\n".join(lines[:3] + ["... and %d more, all of them in build/run/lost.txt" % (len(lines) - 3)]))
         row["result"] = "%d blocks: corrected; %d more: %d files lost by name, %d restored" % (
-            _WITHIN, _BEYOND, len(done["failed"]), done["files"])
+            _WITHIN,
+            _BEYOND,
+            len(done["failed"]),
+            done["files"],
+        )
 
     def _damage_and_mount(self, first: int, count: int) -> None:
         self._box.ask("tape unmount")

@@ -10,7 +10,15 @@ FILES = 3000
 BYTES = 80 << 20  # and the large file
 LARGE_BYTES = 24 << 20
 _SMALL = 256 << 10
-_ROOTS = ("/usr/share/doc", "/usr/lib/python3", "/usr/lib/python3.11", "/usr/share", "/usr/lib/x86_64-linux-gnu", "/usr/bin", "/usr/lib")
+_ROOTS = (
+    "/usr/share/doc",
+    "/usr/lib/python3",
+    "/usr/lib/python3.11",
+    "/usr/share",
+    "/usr/lib/x86_64-linux-gnu",
+    "/usr/bin",
+    "/usr/lib",
+)
 _SEED = 20261123
 
 
@@ -71,8 +79,10 @@ def _copy_machine(target: Path) -> None:
         chosen.append(path)
         total += size
     if total < BYTES or count < FILES:
-        raise CorpusError("this machine has %d files of %d bytes to spare, %d of %d are needed: give --source DIR"
-                          % (count, total, FILES, BYTES))
+        raise CorpusError(
+            "this machine has %d files of %d bytes to spare, %d of %d are needed: give --source DIR"
+            % (count, total, FILES, BYTES)
+        )
     for path in chosen:
         place = target / path.lstrip("/")
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -123,8 +133,11 @@ def _attributes(path: Path) -> None:
 def change(tree: Path) -> dict:
     """What a person does in a day: edit, add, delete, rename, touch. Gives counts for the report."""
     rng = random.Random(_SEED + 1)
-    files = sorted(path for path in tree.rglob("*") if path.is_file() and not path.is_symlink() and path.parent.name != "odd"
-                   and path.name != "large.bin")
+    files = sorted(
+        path
+        for path in tree.rglob("*")
+        if path.is_file() and not path.is_symlink() and path.parent.name != "odd" and path.name != "large.bin"
+    )
     chosen = rng.sample(files, min(60, len(files)))
     edited, deleted, renamed = chosen[:30], chosen[30:45], chosen[45:50]
     for path in edited:

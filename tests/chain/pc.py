@@ -28,9 +28,12 @@ class Pc:
         """The command, running; what it prints is dropped."""
         return self._start(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    def run(self, *words: str, expect=(0,)) -> dict:
-        """The command's JSON document. Raises StepFailed with its error line on any other exit status than `expect`."""
-        with self._start(words, stdout=subprocess.PIPE) as agent:
+    def run(self, *words: str, expect=(0,), errors=None) -> dict:
+        """The command's JSON document. Raises StepFailed on any other exit status than `expect`.
+
+        What it says on standard error comes here, or goes to the open file `errors`.
+        """
+        with self._start(words, stdout=subprocess.PIPE, stderr=errors) as agent:
             try:
                 output = agent.communicate()[0]
             except BaseException:

@@ -11,15 +11,14 @@ class StepFailed(Exception):
 class Report:
     """Rows in order. `image` and `boot_s` are filled in by the steps."""
 
-    def __init__(self, say=print):
-        self._say = say
+    def __init__(self):
         self.image = {}
         self.boot_s = None
         self.steps = []
 
     def step(self, name: str, work) -> None:
         """Run `work(row)`; it may set row["bytes_sent"], ["bytes_stored"], ["result"]. Raises what it raises, after noting it."""
-        self._say("\n== %d. %s" % (len(self.steps) + 1, name))
+        print("\n== %d. %s" % (len(self.steps) + 1, name), flush=True)
         row = {"name": name, "ok": False, "seconds": 0.0, "bytes_sent": 0, "bytes_stored": 0, "result": ""}
         self.steps.append(row)
         began = time.monotonic()
@@ -35,14 +34,23 @@ class Report:
     def table(self) -> str:
         lines = ["%-22s %8s %14s %14s  %s" % ("step", "time", "bytes sent", "bytes stored", "result"), "-" * 100]
         for row in self.steps:
-            lines.append("%-22s %6.1f s %14s %14s  %s" % (
-                row["name"], row["seconds"], _number(row["bytes_sent"]), _number(row["bytes_stored"]),
-                ("ok" if row["ok"] else "FAILED") + (": " + row["result"] if row["result"] else "")))
+            lines.append(
+                "%-22s %6.1f s %14s %14s  %s"
+                % (
+                    row["name"],
+                    row["seconds"],
+                    _number(row["bytes_sent"]),
+                    _number(row["bytes_stored"]),
+                    ("ok" if row["ok"] else "FAILED") + (": " + row["result"] if row["result"] else ""),
+                )
+            )
         total = sum(row["seconds"] for row in self.steps)
         return "\n".join(lines + ["-" * 100, "%-22s %6.1f s" % ("all", total)])
 
     def save(self, path: str) -> None:
-        steps = [{key: row[key] for key in ("name", "ok", "seconds", "bytes_sent", "bytes_stored", "result")} for row in self.steps]
+        steps = [
+            {key: row[key] for key in ("name", "ok", "seconds", "bytes_sent", "bytes_stored", "result")} for row in self.steps
+        ]
         with open(path, "w") as out:
             json.dump({"image": self.image, "boot_s": self.boot_s, "steps": steps}, out, indent=2)
             out.write("\n")

@@ -47,4 +47,4 @@ def test_no_number_is_used_again():
 def test_no_golden_file_is_left_over():
     names = list(samples.records()) + [row[0] for row in STRUCTURES] + [samples.IDS]
     for file in os.listdir(samples.FOLDER):
-        assert file[:file.rfind(".")] in names, "%s belongs to nothing" % file
+        assert file[: file.rfind(".")] in names, "%s belongs to nothing" % file

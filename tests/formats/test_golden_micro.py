@@ -20,6 +20,8 @@ def test_missing_golden_file_fails():
 
 def test_recording_needs_its_flag():
     before = sorted((micropython.REPOSITORY / samples.FOLDER).iterdir())
-    done = subprocess.run([sys.executable, "-m", "tests.formats.samples"], cwd=micropython.REPOSITORY, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.formats.samples"], cwd=micropython.REPOSITORY, capture_output=True, text=True
+    )
     assert done.returncode == 1 and "--record" in done.stderr
     assert sorted((micropython.REPOSITORY / samples.FOLDER).iterdir()) == before

@@ -131,7 +131,9 @@ def test_without_a_disk_agents_are_told_so(tmp_path):
     with HostAppliance(tmp_path / "box", disk_bytes=0) as box:
         box.log_in()
         assert "connect a disk" in box.run("client add anna") and box.json("disk format")["error"] == "NO_DISK"
-        document = Pc("anna", tmp_path / "anna").run("pair", "0000-0000-0000-0000", "--host", "127.0.0.1:%d" % box.port, expect=range(1, 99))
+        document = Pc("anna", tmp_path / "anna").run(
+            "pair", "0000-0000-0000-0000", "--host", "127.0.0.1:%d" % box.port, expect=range(1, 99)
+        )
         assert document["error"]["name"] in ("NO_DISK", "CERTIFICATE")
 
 

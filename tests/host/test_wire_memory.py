@@ -2,8 +2,8 @@
 
 import time
 
-from firmware.formats.frame import FRAME
 from firmware.formats import message
+from firmware.formats.frame import FRAME
 from firmware.net import server
 from tests.lab.door_client import DoorProcess
 from tests.lab.wire import Wire

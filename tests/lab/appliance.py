@@ -1,9 +1,9 @@
 """The whole appliance as a native process (host board, MicroPython) with an administrator at its console. For tests/host and benches.
 
-    with HostAppliance(folder) as box:
-        box.log_in()
-        box.format_disk()
-        code = box.json("client pair pc")["code"]
+with HostAppliance(folder) as box:
+    box.log_in()
+    box.format_disk()
+    code = box.json("client pair pc")["code"]
 """
 
 import subprocess

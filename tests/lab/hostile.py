@@ -225,7 +225,9 @@ def hostile_requests(target, source, address: str) -> None:
         try:
             with known(target.address, target.identity, address) as wire:
                 wire.send("READ", source.choice((0, 1)), [tuple(source.choice(ends) for _ in range(4)) for _ in range(30)])
-                wire.send("ITEMS_GET", 0, source.choice((1, 2)), [(source.choice(ends), source.choice(ends)) for _ in range(4096)])
+                wire.send(
+                    "ITEMS_GET", 0, source.choice((1, 2)), [(source.choice(ends), source.choice(ends)) for _ in range(4096)]
+                )
                 wire.send("PRINTS_GET", source.choice(ends), source.choice(ends))
                 wire.send("VIEWS_GET", 0, source.choice(ends))
                 wire.send("STATUS_GET")

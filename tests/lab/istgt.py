@@ -67,7 +67,8 @@ _CONFIG = """\
   LUN0 Removable rw {cartridge} auto
 """
 
-_CONTROL = """\
+_CONTROL = (
+    """\
 [Global]
   Timeout 10
   AuthMethod Auto
@@ -77,7 +78,9 @@ _CONTROL = """\
   Lun 0
   Flags "rw"
   Size "auto"
-""" % _TARGET
+"""
+    % _TARGET
+)
 
 # The cartridge file, all little-endian: a control block with the places of the filemarks, then marks, each followed by its data.
 _CONTROL_BYTES = 128 * 1024

@@ -8,13 +8,50 @@ _FOLDERS = ("firmware", "hal", "board")
 
 # The modules of MicroPython's unix port that exist on CPython under the same name; ffi, uctypes, tls and machine stand behind
 # hal.loop.MICROPYTHON or its like, with the CPython twin beside them.
-_BOTH = {"array", "asyncio", "binascii", "collections", "errno", "gc", "hashlib", "heapq", "io", "json", "math", "os", "random", "re",
-         "select", "socket", "struct", "sys", "termios", "time"}
-_GUARDED = {"ffi", "uctypes", "tls", "micropython", "machine", "_thread", "ctypes", "ssl", "subprocess", "fcntl", "signal", "traceback", "base64",
-            "tempfile"}
+_BOTH = {
+    "array",
+    "asyncio",
+    "binascii",
+    "collections",
+    "errno",
+    "gc",
+    "hashlib",
+    "heapq",
+    "io",
+    "json",
+    "math",
+    "os",
+    "random",
+    "re",
+    "select",
+    "socket",
+    "struct",
+    "sys",
+    "termios",
+    "time",
+}
+_GUARDED = {
+    "ffi",
+    "uctypes",
+    "tls",
+    "micropython",
+    "machine",
+    "_thread",
+    "ctypes",
+    "ssl",
+    "subprocess",
+    "fcntl",
+    "signal",
+    "traceback",
+    "base64",
+    "tempfile",
+}
 _PROJECT = {"firmware", "hal", "board"}
 
-_MISSING_CALLS = {"asyncio": {"Queue", "TaskGroup", "timeout", "to_thread", "wait", "shield"}, "struct": {"Struct", "iter_unpack"}}
+_MISSING_CALLS = {
+    "asyncio": {"Queue", "TaskGroup", "timeout", "to_thread", "wait", "shield"},
+    "struct": {"Struct", "iter_unpack"},
+}
 
 
 def _files():

@@ -69,7 +69,9 @@ class Workload:
         self.files = {client.id: {} for client in clients}
         for _ in range(14):
             client = self.rng.choice(clients)
-            await self.rng.choice((self.backup, self.backup, self.backup, self.cut_backup, self.share, self.delete, self.snapshot))(client)
+            await self.rng.choice(
+                (self.backup, self.backup, self.backup, self.cut_backup, self.share, self.delete, self.snapshot)
+            )(client)
             await self.store.collector.drain()
 
     def _edit(self, client) -> dict:
@@ -128,7 +130,8 @@ class Workload:
         claims = [(group, index, size, signature) for _, group, index, size, _ in found]
         nonce, spans = backup.challenge(claims)
         verdicts = await backup.prove([_PROCESSOR.blake2b(contents[o : o + n], nonce) for o, n in spans])
-        granted = {name: claim[:2] for claim, verdict in zip(claims, verdicts) if verdict}
+        proven = [claim[:2] for claim, verdict in zip(claims, verdicts) if verdict]
+        granted = {name: proven[-1]} if proven else {}
         files = dict(self.files[client.id])
         files[name] = contents
         self.agents[client.id].held.pop(name, None)

@@ -13,8 +13,13 @@ from tests.lab import kvm
 from tests.lab.istgt import Istgt
 
 _TIMEOUT_S = 180
-_FILES = ("tests/__init__.py", "tests/contract/__init__.py", "tests/contract/scsi.py", "tests/contract/tape.py",
-          "tests/contract/targets.py")
+_FILES = (
+    "tests/__init__.py",
+    "tests/contract/__init__.py",
+    "tests/contract/scsi.py",
+    "tests/contract/tape.py",
+    "tests/contract/targets.py",
+)
 _HBAS = {
     "virtio-scsi-pci": ("sg", "virtio_scsi"),
     "mptsas1068": ("sg", "mptsas"),

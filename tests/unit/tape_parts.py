@@ -49,8 +49,7 @@ class FakeSnapshot:
         self.reads = self.in_flight = self.most_in_flight = 0
 
     def dump(self):
-        for entry in self.entries:
-            yield entry
+        yield from self.entries
 
     async def read(self, number: int, offset: int, buffer) -> None:
         self.reads += 1

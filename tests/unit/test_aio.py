@@ -28,7 +28,12 @@ async def test_results_are_not_mixed_up():
 
     await work(WRITE, 12288, 0)
     await asyncio.gather(
-        work(READ, 4096, 0), work(DATASYNC, 0, 0), work(READ, 8192, 4096), work(DATASYNC, 0, 0), work(WRITE, 12288, 0), work(READ, 12288, 0)
+        work(READ, 4096, 0),
+        work(DATASYNC, 0, 0),
+        work(READ, 8192, 4096),
+        work(DATASYNC, 0, 0),
+        work(WRITE, 12288, 0),
+        work(READ, 12288, 0),
     )
     await queue.close()
     libc.close(fd)

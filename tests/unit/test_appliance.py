@@ -67,7 +67,10 @@ async def test_every_part_may_fail_and_the_console_still_comes_up():
         machine.failing = {name: errors[name]}
         appliance = await _started(machine)
         await machine.serials[0].expect("login: ")
-        assert appliance.problems and [text for text in appliance.warnings() if str(errors[name]) in text], (name, appliance.problems)
+        assert appliance.problems and [text for text in appliance.warnings() if str(errors[name]) in text], (
+            name,
+            appliance.problems,
+        )
         assert appliance.status()["name"] == "bobbin"
         await appliance.shutdown(False)
         assert machine.off == "off"

@@ -74,7 +74,7 @@ def test_editing_keys():
 
 def test_line_ends():
     for end in (b"\r", b"\n", b"\r\n", b"\r\0"):
-        editor, keys = Editor(_PROMPT), Keys()
+        keys = Keys()
         ends = [key for key in [keys.feed(byte) for byte in b"a" + end + b"b" + end] if key == "enter"]
         assert len(ends) == 2, end
 

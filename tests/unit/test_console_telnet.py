@@ -13,7 +13,11 @@ def _bytes(*numbers) -> bytes:
 
 def test_offers():
     sent = Protocol().start()
-    assert _bytes(IAC, WILL, ECHO) in sent and _bytes(IAC, WILL, SUPPRESS_GO_AHEAD) in sent and _bytes(IAC, DO, WINDOW_SIZE) in sent
+    assert (
+        _bytes(IAC, WILL, ECHO) in sent
+        and _bytes(IAC, WILL, SUPPRESS_GO_AHEAD) in sent
+        and _bytes(IAC, DO, WINDOW_SIZE) in sent
+    )
 
 
 def test_agreement_and_refusal_of_our_offers_are_not_answered():

@@ -17,7 +17,11 @@ def test_wrap_keeps_every_word_and_breaks_long_ones():
 
 def test_tables_and_pairs_stay_within_79_columns():
     rows = [("name" * 30, 12345678901234567890, _LONG), ("b", 1, "")]
-    for lines in (text.table(("client", "bytes", "meaning"), rows), text.pairs([("label", _LONG), ("x", "y")]), text.columns(["word" * 5] * 9)):
+    for lines in (
+        text.table(("client", "bytes", "meaning"), rows),
+        text.pairs([("label", _LONG), ("x", "y")]),
+        text.columns(["word" * 5] * 9),
+    ):
         assert lines and all([len(line) <= text.COLUMNS for line in lines]), lines
 
 

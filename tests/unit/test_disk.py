@@ -89,8 +89,13 @@ async def test_short_transfers_are_continued():
 
 async def test_errors_of_the_kernel():
     async def work(disk) -> None:
-        for code, kind in ((EIO, errors.MediumError), (ENODATA, errors.MediumError), (ENOSPC, errors.NoSpace),
-                           (ETIMEDOUT, errors.Timeout), (121, errors.BusError)):
+        for code, kind in (
+            (EIO, errors.MediumError),
+            (ENODATA, errors.MediumError),
+            (ENOSPC, errors.NoSpace),
+            (ETIMEDOUT, errors.Timeout),
+            (121, errors.BusError),
+        ):
             disk._queue = _Kernel(-code, -code)
             await raises(kind, disk.read(0, aligned(PAGE)))
             await raises(kind, disk.write(0, aligned(PAGE)))

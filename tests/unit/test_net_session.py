@@ -79,7 +79,9 @@ async def _refused(agent, name: str, closes: bool) -> None:
 
 async def _reach(door, state: str, identity):
     agent = door.connect()
-    steps = {session.NEW: 0, session.GREETED: 1, session.PAIRED: 2, session.KNOWN: 3, session.BACKUP: 4, session.PROVING: 5}[state]
+    steps = {session.NEW: 0, session.GREETED: 1, session.PAIRED: 2, session.KNOWN: 3, session.BACKUP: 4, session.PROVING: 5}[
+        state
+    ]
     if steps >= 1:
         await agent.hello()
     if steps == 2:

@@ -168,9 +168,13 @@ async def test_wrong_hash_order_and_signature_are_refused():
     await refused("PROTOCOL", backup.add_pack(memoryview(late)))
     await backup.add_pack(memoryview(good))
     lie = fileobject.FILE.pack(1000, 1 << 15, 0, 0, 0, 0, bytes(32), [(backup.group, 0, 1)])
-    await refused("CORRUPT", backup.add_pack(memoryview(bytearray(model.make_pack(_PROCESSOR, packs.FILES, backup.group, 0, [lie])))))
+    await refused(
+        "CORRUPT", backup.add_pack(memoryview(bytearray(model.make_pack(_PROCESSOR, packs.FILES, backup.group, 0, [lie]))))
+    )
     size = fileobject.FILE.pack(999, 1 << 15, 0, 0, 0, 0, bytes(32), [(backup.group, 0, 1)])
-    await refused("PROTOCOL", backup.add_pack(memoryview(bytearray(model.make_pack(_PROCESSOR, packs.FILES, backup.group, 0, [size])))))
+    await refused(
+        "PROTOCOL", backup.add_pack(memoryview(bytearray(model.make_pack(_PROCESSOR, packs.FILES, backup.group, 0, [size]))))
+    )
 
 
 async def test_deleted_views_give_all_space_back():
@@ -253,7 +257,9 @@ async def test_snapshot_keeps_its_segments_while_views_go():
         row = layout.PACK.unpack(value)
         body = held[row.segment][row.offset : row.offset + disk_format.RECORD.size + row.length]
         head = disk_format.RECORD.unpack_from(body)[0]
-        assert head.crc == _PROCESSOR.crc32c(body[disk_format.RECORD.size :], _PROCESSOR.crc32c(body[: disk_format.RECORD.size - 4]))
+        assert head.crc == _PROCESSOR.crc32c(
+            body[disk_format.RECORD.size :], _PROCESSOR.crc32c(body[: disk_format.RECORD.size - 4])
+        )
     free = store.segments.free_count()
     snapshot.release()
     assert store.segments.free_count() > free

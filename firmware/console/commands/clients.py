@@ -36,7 +36,10 @@ def find(appliance, name: str):
 
 async def _add(session, values: dict) -> dict:
     client = await store_of(session.appliance).add_client(values["name"])
-    return {"name": client.name, "text": "client %s added; `client pair %s` gives its pairing code" % (client.name, client.name)}
+    return {
+        "name": client.name,
+        "text": "client %s added; `client pair %s` gives its pairing code" % (client.name, client.name),
+    }
 
 
 async def _remove(session, values: dict) -> dict:
@@ -54,7 +57,11 @@ async def _pair(session, values: dict) -> dict:
     client = find(session.appliance, values["name"])
     code = session.appliance.pairing.new_code(client)
     minutes = LIFETIME_S // 60
-    return {"name": client.name, "code": code, "text": "pairing code for %s, good for %d minutes: %s" % (client.name, minutes, code)}
+    return {
+        "name": client.name,
+        "code": code,
+        "text": "pairing code for %s, good for %d minutes: %s" % (client.name, minutes, code),
+    }
 
 
 COMMANDS = (

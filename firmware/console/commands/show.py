@@ -35,7 +35,13 @@ def _disk_line(disk: dict) -> str:
         return disk["state"]
     used, capacity = disk["used_bytes"], disk["capacity_bytes"]
     percent = 100 * used // max(1, capacity)
-    return "%s of %s used (%d%%), %d clients, %d views" % (text.size(used), text.size(capacity), percent, disk["clients"], disk["views"])
+    return "%s of %s used (%d%%), %d clients, %d views" % (
+        text.size(used),
+        text.size(capacity),
+        percent,
+        disk["clients"],
+        disk["views"],
+    )
 
 
 async def _disk(session, values: dict) -> dict:

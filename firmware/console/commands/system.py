@@ -39,7 +39,14 @@ async def _shutdown(session, values: dict) -> dict:
 
 
 COMMANDS = (
-    Command("help", (Arg("COMMAND", Word(80), "a command or its beginning", True, True),), "explain the commands", _help, _show_help, ANY),
+    Command(
+        "help",
+        (Arg("COMMAND", Word(80), "a command or its beginning", True, True),),
+        "explain the commands",
+        _help,
+        _show_help,
+        ANY,
+    ),
     Command("exit", (), "log out", _exit, role=ANY),
     Command("reboot", (_NOW,), "finish running jobs and start again", _reboot),
     Command("shutdown", (_NOW,), "finish running jobs and switch off", _shutdown),

@@ -55,7 +55,6 @@ async def _unmount(session, values: dict) -> dict:
     return await _job(session, "unmount", lambda service: service.unmount())
 
 
-
 COMMANDS = (
     Command("tape label", (_NAME, _FORCE), "write a new label onto the cartridge; what it held is lost", _label),
     Command("tape backup", (), "copy the disk to the cartridge", _backup),
