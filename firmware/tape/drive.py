@@ -4,7 +4,7 @@ from firmware.core.log import stamp
 from firmware.formats import tape as form
 from firmware.tape import label as labels
 from firmware.tape.policy import is_protected
-from hal.errors import NotReady, UnitAttention, WriteProtected
+from hal.errors import BusError, NotReady, UnitAttention, WriteProtected
 from hal.loop import sleep_ms
 from hal.ssc.drive import SscTape
 
@@ -56,8 +56,8 @@ class Drive:
             try:
                 await self._tape.position()
                 return
-            except UnitAttention:
-                pass  # reset or changed since
+            except (UnitAttention, BusError):
+                pass  # reset or changed since; a drive that does not announce a change stands elsewhere
         await self.identify()
 
     async def cartridge(self, writing: bool = False) -> tuple:

@@ -121,12 +121,12 @@ class SimTapeDrive(ScsiTransport):
         self.block_length = 0
         self.attention(0x29, 0x00)
 
-    def insert(self, cartridge) -> None:
-        """Change the cartridge (None: take it out)."""
+    def insert(self, cartridge, announced: bool = True) -> None:
+        """Change the cartridge (None: take it out), with a unit attention if `announced`."""
         self.cartridge = cartridge
         self.loaded = cartridge is not None
         self._rewound()
-        if cartridge is not None:
+        if cartridge is not None and announced:
             self.attention(0x28, 0x00)
 
     def fault(self, opcode, **what) -> None:

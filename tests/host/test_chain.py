@@ -14,6 +14,7 @@ from tests.chain.pc import Pc
 from tests.chain.sample import odd_tree
 from tests.lab.appliance import HostAppliance
 from tests.lab.istgt import Istgt
+from tests.lab.mhvtl import Mhvtl
 from tests.lab.tgt import Tgt
 
 
@@ -54,7 +55,7 @@ def test_backup_change_backup_restore_both(box, pc, tmp_path):
     assert len(box.json("show views anna")["views"]) == 3 and len(box.json("backup list")["views"]) == 4
 
 
-@pytest.mark.parametrize("kind", (Istgt, Tgt), ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", (Istgt, Tgt, Mhvtl), ids=lambda kind: kind.name)
 def test_tape(kind, tmp_path):
     if kind.missing():
         pytest.skip(kind.missing())

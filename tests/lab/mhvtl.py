@@ -9,7 +9,6 @@ import os
 import shutil
 import socket
 import struct
-import subprocess
 from pathlib import Path
 
 from image.paths import SEARCH, run
@@ -17,7 +16,14 @@ from tests.lab import kvm
 from tests.lab.mhvtl_guest import BARCODE, LIBRARY, Guest, release
 from tests.lab.target import Target, damage, main
 
-_EXPECTED = ("kernel/mhvtl.ko", "usr/libvtlscsi.so", "usr/bin/vtltape", "usr/bin/vtllibrary", "usr/bin/mktape", "usr/bin/edit_tape")
+_EXPECTED = (
+    "kernel/mhvtl.ko",
+    "usr/libvtlscsi.so",
+    "usr/bin/vtltape",
+    "usr/bin/vtllibrary",
+    "usr/bin/mktape",
+    "usr/bin/edit_tape",
+)
 _MACHINE = {True: ["-accel", "kvm", "-cpu", "host"], False: ["-accel", "tcg,thread=multi", "-cpu", "max"]}
 _CHANGE_S = 60
 

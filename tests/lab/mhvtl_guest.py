@@ -15,7 +15,17 @@ from image.paths import BUILD, BuildError, run
 
 _SUITE = "bookworm"
 _PACKAGES = ("busybox-static", "mtx", "zlib1g")
-_MODULES = ("virtio_pci", "9pnet_virtio", "9p", "virtio_net", "sg", "scsi_mod", "target_core_pscsi", "iscsi_target_mod", "crc32c_generic")
+_MODULES = (
+    "virtio_pci",
+    "9pnet_virtio",
+    "9p",
+    "virtio_net",
+    "sg",
+    "scsi_mod",
+    "target_core_pscsi",
+    "iscsi_target_mod",
+    "crc32c_generic",
+)
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"
 _LOADER = "ld-linux-x86-64.so.2"
 _PROGRAMS = ("bin/busybox", "usr/sbin/mtx")

@@ -311,6 +311,19 @@ async def test_an_exchanged_tape_is_noticed():
     assert [row.view for row in reader.views()] == [view], "the catalog is still there"
 
 
+async def test_a_tape_exchanged_without_a_word_is_noticed():
+    """mhvtl and istgt give no unit attention: the drive only stands elsewhere."""
+    other = Cartridge()
+    appliance, target, bench, client, view = await appliance_with(other)
+    await appliance.tape.label("other")
+    target.insert(Cartridge())
+    await appliance.tape.label("mine")
+    await appliance.tape.backup()
+    assert (await appliance.tape.status())["name"] == "mine"
+    target.insert(other, announced=False)
+    assert (await appliance.tape.status())["name"] == "other"
+
+
 async def test_reset_while_writing_leaves_an_unfinished_tape():
     for fault in ({"error": BusError}, {"sense": (6, 0x29, 0)}, {"sense": (3, 0x0C, 0)}, {"sense": (4, 0x44, 0)}):
         cartridge = Cartridge()
