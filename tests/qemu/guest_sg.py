@@ -1,7 +1,7 @@
 """PID 1 of the guest of test_sg.py: the contract suites of transport and tape over /dev/sg0, then power off.
 
-The drive is istgt behind QEMU's scsi-generic. The host changes and damages cartridges when a line "CONTROL ..." asks for
-it, and answers with a line. QEMU's iSCSI driver reports a residual of 0 whatever the target said, and istgt reports no
+The arguments are the kind of target behind QEMU's scsi-generic and the modules to load. The host changes and damages
+cartridges when a line "CONTROL ..." asks for it, and answers with a line. QEMU's iSCSI driver reports a residual of 0 whatever the target said, and istgt reports no
 wrong length: together they make every block look as long as the buffer. A real HBA does not.
 """
 
@@ -22,7 +22,9 @@ _NOT_HERE = ("residual",)
 
 
 class SgBench(TargetBench):
-    reports_short = False
+    def __init__(self, kind: str):
+        super().__init__(kind, "")
+        self.reports_short = self.reports_length
 
     def control(self, verb: str, *arguments) -> None:
         print("CONTROL", verb, *arguments)
@@ -50,7 +52,7 @@ async def _device_present() -> None:
 
 def _cases() -> list:
     found = [("scsi-" + name, _transport(case)) for name, case in scsi.CASES.items() if name not in _NOT_HERE]
-    return found + [("tape-" + name, case(SgBench("istgt", ""))) for name, case in tape.CASES.items() if name not in _NOT_HERE]
+    return found + [("tape-" + name, case(SgBench(sys.argv[1]))) for name, case in tape.CASES.items() if name not in _NOT_HERE]
 
 
 async def _main() -> None:
@@ -70,7 +72,7 @@ async def _main() -> None:
 def run() -> None:
     system.mount_kernel_filesystems()
     modules = ModuleTable()
-    for name in sys.argv[1:]:
+    for name in sys.argv[2:]:
         modules.load(name)
     try:
         asyncio.run(_main())

@@ -1,4 +1,4 @@
-"""hal.linux.sg over a real /dev/sg in a guest: kernel and MicroPython of the image, istgt behind several SCSI HBAs."""
+"""hal.linux.sg over a real /dev/sg in a guest: kernel and MicroPython of the image, istgt behind several SCSI HBAs, and mhvtl."""
 
 import subprocess
 import threading
@@ -11,6 +11,7 @@ from image.paths import ROOT, ROOTFS, SEARCH
 from tests.contract import tape
 from tests.lab import kvm
 from tests.lab.istgt import Istgt
+from tests.lab.mhvtl import Mhvtl
 
 _TIMEOUT_S = 180
 _FILES = (
@@ -24,6 +25,7 @@ _HBAS = {
     "virtio-scsi-pci": ("sg", "virtio_scsi"),
     "mptsas1068": ("sg", "mptsas"),
 }
+_KINDS = {"istgt": Istgt, "mhvtl": Mhvtl}
 
 _CONTROLS = {
     "blank": lambda target, size_mib: target.blank(size_mib),
@@ -45,9 +47,9 @@ def initrd(image, tmp_path_factory):
     return path
 
 
-def _command(initrd, url: str, hba: str, modules) -> list:
+def _command(initrd, url: str, kind: str, hba: str) -> list:
     kernel = next((ROOTFS / "boot").glob("vmlinuz-*"))
-    append = "quiet console=ttyS0 panic=-1 rdinit=/usr/bin/micropython -- -X heapsize=48m -m guest_sg " + " ".join(modules)
+    append = "quiet console=ttyS0 panic=-1 rdinit=/usr/bin/micropython -- -X heapsize=48m -m guest_sg " + " ".join((kind, *_HBAS[hba]))
     machine = ["-accel", "kvm", "-cpu", "host"] if kvm.works() else ["-accel", "tcg,thread=multi", "-cpu", "max"]
     return (
         ["qemu-system-x86_64", "-machine", "q35", "-m", "256", "-smp", "2", "-nodefaults", "-display", "none", "-no-reboot"]
@@ -57,13 +59,13 @@ def _command(initrd, url: str, hba: str, modules) -> list:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("hba", _HBAS)
-def test_contract_over_sg(initrd, tmp_path, hba):
-    if Istgt.missing():
-        pytest.skip(Istgt.missing())
-    target = Istgt(tmp_path / "istgt")
+@pytest.mark.parametrize("kind, hba", [("istgt", hba) for hba in _HBAS] + [("mhvtl", "virtio-scsi-pci")])
+def test_contract_over_sg(initrd, tmp_path, kind, hba):
+    if _KINDS[kind].missing():
+        pytest.skip(_KINDS[kind].missing())
+    target = _KINDS[kind](tmp_path / kind)
     try:
-        output = _run(_command(initrd, target.start(size_mib=64), hba, _HBAS[hba]), target)
+        output = _run(_command(initrd, target.start(size_mib=64), kind, hba), target)
     finally:
         target.stop()
     assert "RESULT 0 failed" in output, output[-6000:]
