@@ -170,10 +170,13 @@ class TapeService:
         return {"text": "the tape is labelled %s" % name, "name": name}
 
     async def _write_empty(self, tape, name: str, status) -> None:
-        label = labels.new_label(name, *(self._owner() + self._shape(status) + (self._now(),)))
+        label = self._empty(name, status)
         self._drive.found = None
         await labels.write_label(tape, self._appliance.machine.processor, label)
         self._drive.found = labels.Found(labels.OURS, "tape %s" % name, label)
+
+    def _empty(self, name: str, status):
+        return labels.new_label(name, *(self._owner() + self._shape(status) + (self._now(),)))
 
     async def _backup(self, job: Job) -> dict:
         appliance = self._appliance
@@ -182,14 +185,18 @@ class TapeService:
         job.text = "looking at the tape"
         tape, found, status = await self._drive.cartridge(writing=True)
         check_backup(found, self._owner()[0], self._now())
-        if found.kind == labels.BLANK:
-            await self._write_empty(tape, labels.new_name(), status)
+        # Not written to a blank tape: WORM takes a label once.
+        empty = found.label or self._empty(labels.new_name(), status)
         uuid, owner = self._owner()
         block_bytes, geometry = self._shape(status)
         keep_days = appliance.config.get("tape.keep_days")
-        label = labels.for_image(self._drive.found.label, uuid, owner, block_bytes, geometry, self._now(), keep_days)
+        label = labels.for_image(empty, uuid, owner, block_bytes, geometry, self._now(), keep_days)
         self._drive.found = labels.Found(labels.OURS, "tape %s" % label.name, label)
-        end = await self._copy(job, tape, label)
+        try:
+            end = await self._copy(job, tape, label)
+        except BaseException:
+            self._drive.found = None  # nobody knows what became of the tape
+            raise
         return {
             "text": "tape %s is complete: %s, %d blocks" % (label.name, job.summary(end.stream_bytes), end.image_blocks),
             "name": label.name,

@@ -311,6 +311,23 @@ async def test_an_exchanged_tape_is_noticed():
     assert [row.view for row in reader.views()] == [view], "the catalog is still there"
 
 
+async def test_worm():
+    """A blank one takes one image and no second; one that was only labelled takes none. Nothing claims otherwise."""
+    appliance, target, bench, client, view = await appliance_with(Cartridge(worm=True))
+    await appliance.tape.backup()
+    first = await appliance.tape.status()
+    assert (await appliance.tape.verify())["damaged"] == 0
+    assert "WORM" in await raised(WriteProtected, appliance.tape.backup())
+    assert (await appliance.tape.status())["contents"] == first["contents"]
+    await appliance.tape.mount()
+    assert await mounted_files(appliance, client, view) == FILES
+    await appliance.tape.unmount()
+    target.insert(Cartridge(worm=True))
+    await appliance.tape.label("once")
+    assert "WORM" in await raised(WriteProtected, appliance.tape.backup())
+    assert (await appliance.tape.status())["contents"] == "labelled, empty"
+
+
 async def test_a_tape_exchanged_without_a_word_is_noticed():
     """mhvtl and istgt give no unit attention: the drive only stands elsewhere."""
     other = Cartridge()
