@@ -11,10 +11,12 @@ from hal.errors import MediumError, NotReady, Timeout
 from hal.linux.iscsi import IscsiTransport
 from hal.ssc import cdb
 from hal.ssc.drive import SscTape
+from image.paths import BuildError
 from tests.contract import scsi, tape, targets
 from tests.lab import micropython
 from tests.lab.istgt import Istgt
 from tests.lab.mhvtl import Mhvtl
+from tests.lab.mhvtl_guest import release
 from tests.lab.tgt import Tgt
 
 KINDS = {"istgt": Istgt, "tgt": Tgt, "mhvtl": Mhvtl}
@@ -120,6 +122,15 @@ def test_target_of_another_name(running):
         await tape.raises(NotReady, transport.execute(cdb.test_unit_ready()))
 
     asyncio.run(run())
+
+
+def test_a_tree_that_is_no_mhvtl(tmp_path, monkeypatch):
+    monkeypatch.setenv("BOBBIN_MHVTL", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="not a built mhvtl tree: kernel/mhvtl.ko"):
+        Mhvtl(tmp_path / "lab").start()
+    (tmp_path / "mhvtl.ko").write_bytes(b"vermagic=5.4.0-generic SMP")
+    with pytest.raises(BuildError, match="Debian 12 kernel"):
+        release(tmp_path / "mhvtl.ko")
 
 
 def test_damage_needs_recorded_blocks(running):

@@ -4,6 +4,7 @@ What is taken out of the packages stays in build/mhvtl-RELEASE. Programs of the 
 library kept there, on this host.
 """
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -86,11 +87,20 @@ class Guest:
         root, fresh = BUILD / "mhvtl.root", BUILD / "mhvtl.new"
         for folder in (root, fresh):
             shutil.rmtree(folder, ignore_errors=True)
-        run(["mmdebstrap", "--variant=extract", "--architectures=amd64",
-             "--include=" + ",".join(_PACKAGES + ("linux-image-" + self.release,)), _SUITE, root])  # fmt: skip
-        self._keep(root, fresh)
-        shutil.rmtree(root)
+        try:
+            self._extract(root)
+            self._keep(root, fresh)
+        finally:
+            shutil.rmtree(root, ignore_errors=True)
         fresh.rename(self.folder)
+
+    def _extract(self, root: Path) -> None:
+        packages = ",".join((*_PACKAGES, "linux-image-" + self.release))
+        mode = ["--mode=fakechroot"] if os.geteuid() else []
+        try:
+            run(["mmdebstrap", "--variant=extract", "--architectures=amd64", "--include=" + packages, *mode, _SUITE, root])
+        except BuildError as error:
+            raise BuildError("the mhvtl module is for kernel %s: does Debian 12 still have it? %s" % (self.release, error))
 
     def _keep(self, root: Path, fresh: Path) -> None:
         for name in ("bin", "lib", "modules"):

@@ -49,7 +49,9 @@ def initrd(image, tmp_path_factory):
 
 def _command(initrd, url: str, kind: str, hba: str) -> list:
     kernel = next((ROOTFS / "boot").glob("vmlinuz-*"))
-    append = "quiet console=ttyS0 panic=-1 rdinit=/usr/bin/micropython -- -X heapsize=48m -m guest_sg " + " ".join((kind, *_HBAS[hba]))
+    append = "quiet console=ttyS0 panic=-1 rdinit=/usr/bin/micropython -- -X heapsize=48m -m guest_sg " + " ".join(
+        (kind, *_HBAS[hba])
+    )
     machine = ["-accel", "kvm", "-cpu", "host"] if kvm.works() else ["-accel", "tcg,thread=multi", "-cpu", "max"]
     return (
         ["qemu-system-x86_64", "-machine", "q35", "-m", "256", "-smp", "2", "-nodefaults", "-display", "none", "-no-reboot"]
