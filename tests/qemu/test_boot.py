@@ -53,9 +53,9 @@ def test_without_a_disk_the_console_comes_up(image, tmp_path):
 
 
 def test_another_box(image, tmp_path):
-    """The generic board: a stick as flash disk, an Intel LAN chip, a SAS adapter; the modules are found by what is there."""
+    """The generic board: a stick as flash disk, a virtio LAN card, a SAS adapter; the modules are found by what is there."""
     other = _started_with(image, tmp_path, tables.COMMAND_LINE + " --board pc_x86_64")
-    with QemuAppliance(tmp_path / "box", other, flash="usb", lan="e1000e", hba="mptsas1068", cpus=2) as box:
+    with QemuAppliance(tmp_path / "box", other, flash="usb", lan="virtio-net-pci", hba="mptsas1068", cpus=2) as box:
         box.log_in()
         status = box.json("show status")
         assert (status["board"], status["network"]["interface"]) == ("pc_x86_64", "eth0")
