@@ -14,7 +14,7 @@ from pathlib import Path
 from image.paths import SEARCH, run
 from tests.lab import kvm
 from tests.lab.mhvtl_guest import BARCODE, LIBRARY, Guest, release
-from tests.lab.target import Target, damage, main
+from tests.lab.target import Target, main
 
 _EXPECTED = (
     "kernel/mhvtl.ko",
@@ -67,13 +67,13 @@ class Mhvtl(Target):
         making.rmdir()
 
     def blocks(self, path: Path):
-        with open(path.with_name("indx.0"), "rb") as index:
+        with open(path / "indx.0", "rb") as index:
             for record in iter(lambda: index.read(_RECORD_BYTES), b""):
                 offset, kind, _, number, _, length = _RECORD.unpack_from(record)
                 yield number, kind == _FILEMARK, offset, length
 
-    def damage(self, first: int, count: int) -> None:
-        damage(self, self.path(self.state["cartridge"]) / "data.0", first, count)
+    def data_file(self, path: Path) -> Path:
+        return path / "data.0"
 
     def _command(self, state: dict, cartridge: Path) -> list:
         guest = self._guest()

@@ -58,8 +58,12 @@ class Target:
         raise NotImplementedError
 
     def blocks(self, path: Path):
-        """Yield (address, is_filemark, offset of the data in the file, length) of what is recorded."""
+        """Yield (address, is_filemark, offset of the data in `data_file`, length) of what is recorded."""
         raise NotImplementedError
+
+    def data_file(self, path: Path) -> Path:
+        """Where the contents of the blocks of a cartridge are."""
+        return path
 
     def _command(self, state: dict, cartridge: Path) -> list:
         """Write the configuration; argument list of the daemon in the foreground."""
@@ -193,7 +197,7 @@ def damage(target, path, first: int, count: int) -> None:
     Raises ValueError if fewer blocks are there.
     """
     left = count
-    with open(path, "r+b", buffering=0) as file:
+    with open(target.data_file(Path(path)), "r+b", buffering=0) as file:
         for address, is_mark, offset, length in target.blocks(Path(path)):
             if first <= address < first + count:
                 left -= 1

@@ -1,6 +1,6 @@
 """The chain on the flash image: a real agent, disk and tape, a reboot; QEMU killed in the middle of a backup and of a tape copy.
 
-One appliance serves all tests of this file. Each test leaves it running, logged in, with an agent, trees and a cartridge of its own.
+One appliance for each kind of drive serves all tests of this file. Each test leaves it running, logged in, with an agent, trees and a cartridge of its own.
 """
 
 import os
@@ -12,6 +12,7 @@ from tests.chain.pc import Pc
 from tests.chain.sample import many_files, odd_tree
 from tests.lab.box import READY, START_S, QemuAppliance
 from tests.lab.istgt import Istgt
+from tests.lab.mhvtl import Mhvtl
 
 _MB = 1000000
 _CUT_S = 120  # for what a test waits for before it pulls the plug
@@ -24,11 +25,11 @@ _CUT_BYTES = 12 * _MB
 _RATE_BYTES_S = 4 * _MB
 
 
-@pytest.fixture(scope="module")
-def target(tmp_path_factory):
-    if Istgt.missing():
-        pytest.skip(Istgt.missing())
-    made = Istgt(tmp_path_factory.mktemp("target"))
+@pytest.fixture(scope="module", params=(Istgt, Mhvtl), ids=lambda kind: kind.name)
+def target(request, tmp_path_factory):
+    if request.param.missing():
+        pytest.skip(request.param.missing())
+    made = request.param(tmp_path_factory.mktemp("target"))
     made.start(size_mib=256)
     yield made
     made.stop()
