@@ -10,6 +10,7 @@ class Catalog:
     def __init__(self, txn):
         self.txn = txn
         self._found = {}  # kind -> (group, first, row) found last: neighbours are asked for next
+        self._owner = (None, None)  # group whose client was asked for last, and that client: groups never change hands
 
     def end(self, table: str, start: bytes, stop: bytes, last: bool = False):
         """The first (or last) (key, value) of a range, or None. Closes the scan: MicroPython would keep its cursor."""
@@ -109,7 +110,9 @@ class Catalog:
 
     def granted(self, client: int, kind: int, group: int, index: int) -> bool:
         """Whether the client may refer to and read this item: its own, or a file object it proved to hold."""
-        row = self.group(group)
-        if row is not None and row.client == client:
+        if self._owner[0] != group:
+            row = self.group(group)
+            self._owner = (group, row.client if row else None)
+        if self._owner[1] == client:
             return True
         return kind == packs.FILES and self.txn.get(layout.GRANTS, layout.grant_key(group, index, client)) is not None

@@ -143,9 +143,11 @@ async def test_a_client_cannot_refer_to_or_read_what_is_not_its_own():
     await agent.backup(await store.begin(anna.id), {b"secret": contents(1, 9000)})
     root = store.views(anna.id)[0]
     sink = model.Sink(_PROCESSOR)
-    reader = store.reader(eve.uuid)
-    assert await reader.items(packs.NODES, [(root.root_group, root.root_index)], sink) == 1
-    assert await reader.read([(root.root_group, 0, 0, 1)], sink) == 1
+    for uuid in (eve.uuid, bytes(16)):
+        reader = store.reader(uuid)
+        refs = [(root.root_group, root.root_index), (root.root_group, 0), (root.root_group + 1, 0), (root.root_group, 0)]
+        assert await reader.items(packs.NODES, refs, sink) == len(refs)
+        assert await reader.read([(root.root_group, 0, 0, 1)], sink) == 1
     assert sink.items == []
     backup = await store.begin(eve.id)
     node = model.make_node([(b"stolen", 9000, (1, root.root_group, 0))])
