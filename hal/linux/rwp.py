@@ -37,7 +37,12 @@ _isal = Library(
 # libb2 chooses a form by what the CPU offers. Its plain C is faster on an emulated CPU (90 against 35 MB/s under TCG), slower
 # on a large one (530 against 780).
 BLAKE2B_FORMS = ("", "_ref")
-_BLAKE2B = {"blake2b": ("i", "pppLLL"), "blake2b_init": ("i", "pL"), "blake2b_update": ("i", "ppL"), "blake2b_final": ("i", "ppL")}
+_BLAKE2B = {
+    "blake2b": ("i", "pppLLL"),
+    "blake2b_init": ("i", "pL"),
+    "blake2b_update": ("i", "ppL"),
+    "blake2b_final": ("i", "ppL"),
+}
 _b2 = Library(("libb2.so.1",), {name + form: takes for name, takes in _BLAKE2B.items() for form in BLAKE2B_FORMS})
 _TRIAL_BYTES = 1 << 13
 _TRIALS = 4
