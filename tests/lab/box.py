@@ -1,14 +1,16 @@
 """The appliance in QEMU with an administrator at its first serial line: what `HostAppliance` is for the host board."""
 
+import time
 from pathlib import Path
 
 from image import image
-from tests.lab.administrator import Administrator
+from tests.lab.administrator import PASSWORD, Administrator
 from tests.lab.qemu import Qemu, free_port
 
 READY = "bobbin: ready"
 START_S = 120  # a machine that runs other tests at the same time is slow; figures are measured elsewhere
 _STOP_S = 60
+_ADDRESS_S = 60
 _AGENT_PORT = 7170
 
 
@@ -33,6 +35,14 @@ class QemuAppliance(Administrator):
         self.qemu.start(echo)
         self.process = self.qemu.process
         self.console = self.qemu.consoles[0]
+
+    def log_in(self, password: str = PASSWORD) -> None:
+        """Also waits for the LAN address: the link takes seconds to come up, and DHCP asks again after 2 s, 4 s ..."""
+        super().log_in(password)
+        deadline = time.monotonic() + _ADDRESS_S
+        while not self.ask("show status")["network"]["address"]:
+            assert time.monotonic() < deadline, "no LAN address after %d s:\n%s" % (_ADDRESS_S, self.log()[-2000:])
+            time.sleep(0.5)
 
     def log(self) -> str:
         return (self.folder / "serial0.log").read_text(errors="replace")
