@@ -36,4 +36,5 @@ def check_backup(found, appliance: bytes, now_ns: int) -> None:
         raise WriteProtected("tape %s was written by %s from another disk: not touched; insert another, or take it over with "
                              "`tape label %s force`" % (label.name, label.owner, label.name))  # fmt: skip
     if label and is_protected(label, now_ns):
-        raise WriteProtected("%s: not touched; insert another" % _kept(label))
+        # Also where its copy was cut: whether an image is complete, only reading its end would tell.
+        raise WriteProtected("%s: not touched; insert another, or give it free with `tape label %s force`" % (_kept(label), label.name))

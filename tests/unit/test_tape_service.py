@@ -221,7 +221,8 @@ async def test_blank_foreign_and_kept_tapes():
     appliance.settings["tape.keep_days"] = 10
     await service.backup()
     kept = list(foreign.objects)
-    assert "kept until" in await raised(WriteProtected, service.backup())
+    text = await raised(WriteProtected, service.backup())
+    assert "kept until" in text and "`tape label mine force`" in text
     assert "kept until" in await raised(WriteProtected, service.label("other"))
     assert foreign.objects == kept
     appliance.machine.clock.now += 11 * _DAY_NS
