@@ -37,4 +37,6 @@ def check_backup(found, appliance: bytes, now_ns: int) -> None:
                              "`tape label %s force`" % (label.name, label.owner, label.name))  # fmt: skip
     if label and is_protected(label, now_ns):
         # Also where its copy was cut: whether an image is complete, only reading its end would tell.
-        raise WriteProtected("%s: not touched; insert another, or give it free with `tape label %s force`" % (_kept(label), label.name))
+        raise WriteProtected(
+            "%s: not touched; insert another, or give it free with `tape label %s force`" % (_kept(label), label.name)
+        )
