@@ -66,8 +66,8 @@ class Initramfs:
     def _add_modules(self) -> None:
         found = modules.collect()
         for module in found.values():
-            path = "lib/modules/%s.ko.xz" % module.name
-            self._archive.file(path, module.path.read_bytes())
+            path = "lib/modules/%s.ko" % module.name
+            self._archive.file(path, modules.unpacked(module.path))
             self.origins[path] = module.path.relative_to(ROOTFS).as_posix()
         self._own("lib/modules/table", modules.table(found).encode())
 

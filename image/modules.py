@@ -21,13 +21,19 @@ def normal(name: str) -> str:
     return name.replace("-", "_")
 
 
+def unpacked(path: Path) -> bytes:
+    """A file as the image holds it: kernel modules without their .xz, since zstd, which packs the whole, unpacks faster."""
+    data = path.read_bytes()
+    return lzma.decompress(data) if path.suffix == ".xz" else data
+
+
 class Module:
     """`name`, `path` (.ko.xz in the rootfs), `depends` (names), `keys` (hardware, see `pci_key`)."""
 
     def __init__(self, path: Path):
         self.path = path
         self.name = normal(path.name.split(".ko")[0])
-        info = Elf(lzma.decompress(path.read_bytes()), path.name).section(".modinfo")
+        info = Elf(unpacked(path), path.name).section(".modinfo")
         pairs = [line.decode("utf-8", "replace").partition("=")[::2] for line in info.split(b"\0") if line]
         self.depends = [normal(name) for key, value in pairs if key == "depends" for name in value.split(",") if name]
         keys = {pci_key(value) for key, value in pairs if key == "alias" and value.startswith("pci:")}

@@ -7,6 +7,7 @@ import json
 import uuid
 
 from image import firmware, rootfs
+from image.modules import unpacked
 from image.paths import ROOTFS, BuildError, commit_time
 
 # SPDX expression of each Debian package's files that are in the image, from its usr/share/doc/PACKAGE/copyright.
@@ -122,7 +123,7 @@ def build(origins: dict, own: dict) -> str:
         described.append(_debian(name, packages[name]))
         links.append(_link(product, "CONTAINS", described[-1]["SPDXID"]))
         for path in used[name]:
-            files.append(_file(path, (ROOTFS / origins[path]).read_bytes(), licence(name)))
+            files.append(_file(path, unpacked(ROOTFS / origins[path]), licence(name)))
             links.append(_link(described[-1]["SPDXID"], "CONTAINS", files[-1]["SPDXID"]))
     return _document(version, described, files, links)
 

@@ -47,7 +47,7 @@ class ModuleTable:
 
     def _insert(self, name: str, parameters: str) -> None:
         if name not in self._loaded:
-            insert_module("%s/%s.ko.xz" % (self._folder, name), parameters)
+            insert_module("%s/%s.ko" % (self._folder, name), parameters)
             self._loaded.add(name)
 
 

@@ -22,7 +22,6 @@ _process = Library(
 
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOATIME = 2, 4, 8, 1024  # linux/mount.h
 _SYS_FINIT_MODULE = 313  # arch/x86/entry/syscalls/syscall_64.tbl
-_MODULE_INIT_COMPRESSED_FILE = 4  # linux/module.h
 _EEXIST = 17
 _WNOHANG = 1
 _O_WRONLY_CREAT_TRUNC = 0o1101
@@ -92,11 +91,11 @@ def link_target(path: str) -> str:
 
 
 def insert_module(path: str, parameters: str = "") -> None:
-    """Load a .ko.xz as it is; loaded already is fine. Raises NotReady (no such file, no such hardware), BusError."""
+    """Load a .ko; loaded already is fine. Raises NotReady (no such file, no such hardware), BusError."""
     text = parameters.encode() + b"\0"
     handle = open_file(path, O_RDONLY)
     try:
-        result = libc.syscall(_SYS_FINIT_MODULE, handle, address(text), _MODULE_INIT_COMPRESSED_FILE, 0, 0, 0)
+        result = libc.syscall(_SYS_FINIT_MODULE, handle, address(text), 0, 0, 0, 0)
         if result < 0 and errno() != _EEXIST:
             check(result, "load module " + path)
     finally:

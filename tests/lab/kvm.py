@@ -3,12 +3,14 @@
 import json
 import os
 import platform
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
 from image.modules import kernel_release
 from image.paths import BUILD, ROOTFS, SEARCH
+from tests.lab import nvram
 
 _ANSWER = BUILD / "kvm.json"
 _BOUND_S = 25
@@ -37,11 +39,9 @@ def works() -> bool:
 
 def _boots() -> bool:
     """Through OVMF into the image's own kernel, which finds no root and resets: QEMU then ends by itself."""
-    from tests.lab.qemu import OVMF_CODE, OVMF_VARS
-
     with tempfile.TemporaryDirectory() as folder:
         log, variables = Path(folder, "log"), Path(folder, "vars.fd")
-        variables.write_bytes(Path(OVMF_VARS).read_bytes())
+        shutil.copyfile(nvram.EMPTY, variables)
         command = [
             "qemu-system-x86_64",
             "-machine",
@@ -60,10 +60,7 @@ def _boots() -> bool:
             "-no-reboot",
             "-serial",
             "file:%s" % log,
-            "-drive",
-            "if=pflash,unit=0,format=raw,readonly=on,file=" + OVMF_CODE,
-            "-drive",
-            "if=pflash,unit=1,format=raw,file=%s" % variables,
+            *nvram.drives(variables),
             "-kernel",
             str(ROOTFS / "boot" / ("vmlinuz-" + kernel_release())),
             "-append",

@@ -4,8 +4,9 @@ Used by the QEMU tests, by `build.py run` and `build.py boot`. The flash disk is
 is on real boards: OVMF and the kernel read it faster than USB, and telling it from the data disk gets exercised.
 
 What makes it fast under TCG: one processor, since a second one makes the boot slower and halves the network's throughput, and
-the firmware is one thread; no AVX, whose wide registers TCG does word by word (Reed-Solomon with SSSE3 is twice as fast); an
-e1000e, which cuts large TCP segments up outside the guest (60 MB/s towards the agent, 18 with virtio-net on a user network).
+the firmware is one thread; no AVX, whose wide registers TCG does word by word (Reed-Solomon with SSSE3 is twice as fast), and
+no fifth level of page tables to walk; an e1000e, which cuts large TCP segments up outside the guest (60 MB/s towards the
+agent, 18 with virtio-net on a user network).
 """
 
 import shutil
@@ -15,13 +16,11 @@ import time
 from pathlib import Path
 
 from image.paths import SEARCH
-from tests.lab import kvm
+from tests.lab import kvm, nvram
 from tests.lab.console import Console, ConsoleClosed
 from tests.lab.qmp import Qmp
 
-OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
-OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
-_ACCELERATION = {True: ["-accel", "kvm", "-cpu", "host"], False: ["-accel", "tcg,thread=multi", "-cpu", "max,-avx,-avx2"]}
+_ACCELERATION = {True: ["-accel", "kvm", "-cpu", "host"], False: ["-accel", "tcg,thread=multi", "-cpu", "max,-avx,-avx2,-la57"]}
 _FLASH = {
     "sata": ["-device", "ide-hd,drive=flash,bus=ide.5,bootindex=0,serial=FLASH"],
     "usb": ["-device", "qemu-xhci,id=usb", "-device", "usb-storage,drive=flash,bus=usb.0,bootindex=0"],
@@ -78,20 +77,14 @@ class Qemu:
         if fresh or not flash.exists():
             shutil.copyfile(self.image, flash)
         if fresh or not variables.exists():
-            shutil.copyfile(OVMF_VARS, variables)
+            shutil.copyfile(nvram.filled(), variables)
         if self.disk_bytes and (fresh or not disk.exists()):
             with open(disk, "wb") as out:
                 out.truncate(self.disk_bytes)
 
     def _drives(self) -> list:
-        words = [
-            "-drive",
-            "if=pflash,unit=0,format=raw,readonly=on,file=" + OVMF_CODE,
-            "-drive",
-            "if=pflash,unit=1,format=raw,file=%s" % (self.folder / "vars.fd"),
-            "-drive",
-            "if=none,id=flash,format=raw,file=%s" % (self.folder / "flash.img"),
-        ] + _FLASH[self.flash]
+        words = nvram.drives(self.folder / "vars.fd")
+        words += ["-drive", "if=none,id=flash,format=raw,file=%s" % (self.folder / "flash.img")] + _FLASH[self.flash]
         if self.disk_bytes:
             words += [
                 "-drive",
