@@ -27,8 +27,11 @@ META_UUID = b"uuid"  # of the store, 16 bytes
 META_EPOCH = b"epoch"  # NUMBER: times the store was opened
 META_CLIENT = b"next client"  # NUMBER
 META_GROUP = b"next group"  # NUMBER
+META_ROSTER = b"roster"  # PLACE of the newest ROSTER record; absent as long as no client was removed
 
 NUMBER = Record("catalog.NUMBER", (("value", "I"),), "A counter or a count of references.")
+
+PLACE = Record("catalog.PLACE", (("segment", "I"), ("length", "I")), "Where a record lies and its bytes on disk.")
 
 CLIENT = Record(
     "catalog.CLIENT",

@@ -2,7 +2,7 @@
 
     region  := SUPERBLOCK at 0 and at BLOCK (two copies), padding to SUPERBLOCK_BYTES, segments
     segment := records one after the other, each RECORD then its body, each padded to ALIGN; where a flush ended a block early,
-               zeros up to the next BLOCK; a FOOTER record last
+               zeros up to the next BLOCK; a MAP record first, a FOOTER record last; TRAILER in the last BLOCK once it is sealed
     address of a byte := SUPERBLOCK_BYTES + segment number * SUPERBLOCK.segment_bytes + offset in the segment
 
 A segment is written once from front to end. Whoever scans one stops at the first record whose check fails, whose segment number
@@ -10,7 +10,7 @@ differs, or whose sequence number is not above that of the record before: what f
 Sequence numbers rise over the whole store; their upper 24 bits count the times it was opened.
 """
 
-from firmware.formats.record import Record, Rows
+from firmware.formats.record import Bytes, Record, Rows
 
 BLOCK = 4096
 ALIGN = 8
@@ -42,15 +42,22 @@ SUPERBLOCK = Record(
 PACK = 1  # body: a pack as firmware/formats/pack.py
 COMMIT = 2  # body: COMMITTED; the view exists from here on
 CLIENT = 3  # body: CLIENT_BODY; replaces an earlier one of the same id
-UNVIEW = 4  # body: UNVIEW_BODY
-UNCLIENT = 5  # body: UNVIEW_BODY with view 0
+# 4 and 5 are retired: that a view or a client was deleted must not be forgotten with the segment that says so; CLIENT and ROSTER
+# list what there is, and count as long as nothing newer does
 FOOTER = 6  # body: FOOTER_BODY
+MAP = 30  # body: MAP_BODY; opens each segment, and follows in those that are continued when the store is opened
+ROSTER = 31  # body: ROSTER_BODY; replaces an earlier one
+TRAILER = 32  # body: TRAILER_BODY; only in the last BLOCK of a segment, no part of the chain of records
 
 RECORD = Record(
     "disk.RECORD",
     (("magic", "4s"), ("kind", "B"), ("sequence", "Q"), ("segment", "I"), ("length", "I"), ("crc", "I")),
     "Opens a record; `length` bytes of body follow. crc: CRC-32C of the fields before it, continued over the body.",
 )
+
+CLIENT_ROWS = 16384
+
+LISTED = Record("disk.LISTED", (("number", "I"),), "A view, a BDF or a client.")
 
 COMMIT_BODY = Record(
     "disk.COMMIT_BODY",
@@ -70,11 +77,36 @@ COMMIT_BODY = Record(
 
 CLIENT_BODY = Record(
     "disk.CLIENT_BODY",
-    (("client", "I"), ("uuid", "16s"), ("token_hash", "32s"), ("created_ns", "q"), ("name", "64s")),
-    "name: UTF-8, zero padded. token_hash: BLAKE2b-256 of the token, zeros while unpaired.",
+    (
+        ("client", "I"),
+        ("uuid", "16s"),
+        ("token_hash", "32s"),
+        ("created_ns", "q"),
+        ("name", "64s"),
+        ("next_view", "I"),
+        ("views", Rows(LISTED, CLIENT_ROWS)),
+        ("groups", Rows(LISTED, CLIENT_ROWS)),
+    ),
+    "name: UTF-8, zero padded. token_hash: BLAKE2b-256 of the token, zeros while unpaired. views: those below next_view that are "
+    "not deleted. groups: BDFs of this client, at least those whose COMMIT record is gone.",
 )
 
-UNVIEW_BODY = Record("disk.UNVIEW_BODY", (("client", "I"), ("view", "I")), "That view (or client) was deleted.")
+ROSTER_BODY = Record(
+    "disk.ROSTER_BODY",
+    (("next_client", "I"), ("clients", Rows(LISTED, CLIENT_ROWS))),
+    "Clients below next_client that were not removed.",
+)
+
+MAP_BODY = Record(
+    "disk.MAP_BODY",
+    (("area", "B"), ("used", Bytes(1 << 17))),
+    "area: of this segment, catalog.SEGMENT. used: a bit for each segment of the store, the lowest first: 0 if it held nothing of "
+    "worth when this was written.",
+)
+
+TRAILER_BODY = Record(
+    "disk.TRAILER_BODY", (("footer", "I"),), "Offset of the FOOTER record, whose sequence number this record repeats."
+)
 
 FOOTER_ROW = Record(
     "disk.FOOTER_ROW",

@@ -30,6 +30,15 @@ class Catalog:
         self.txn.put(layout.META, name, layout.NUMBER.pack(number))
         return number
 
+    def place(self, live: dict, name: bytes, segment: int, length: int) -> None:
+        """A record of which only the newest counts lies there now: `live` bytes of it and of the one before it are changed."""
+        old = self.txn.get(layout.META, name)
+        if old is not None:
+            row = layout.PLACE.unpack(old)
+            live[row.segment] = live.get(row.segment, 0) - row.length
+        self.txn.put(layout.META, name, layout.PLACE.pack(segment, length))
+        live[segment] = live.get(segment, 0) + length
+
     def client(self, client: int):
         value = self.txn.get(layout.CLIENTS, layout.number_key(client))
         return layout.CLIENT.unpack(value) if value else None

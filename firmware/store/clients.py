@@ -1,13 +1,16 @@
 """The clients of a store: who may back up and read. Each change is a CLIENT record in a segment and a catalog row. Used by store.py."""
 
+import asyncio
 import os
 
 from firmware.formats import catalog as layout
 from firmware.formats import disk
 from firmware.formats.refusal import Refusal
 from firmware.store.catalog import Catalog
+from hal.loop import sleep_ms
 
 _NAME_BYTES = 64
+_SLICE = 512  # groups looked at in one go
 UNPAIRED = bytes(32)
 
 
@@ -37,6 +40,7 @@ def check_name(name: str) -> bytes:
 class Clients:
     def __init__(self, store):
         self._store = store
+        self._lock = asyncio.Lock()  # a record lists what the transaction of the one before it left
 
     def all(self) -> list:
         txn = self._store.kv.begin()
@@ -71,8 +75,16 @@ class Clients:
 
     async def set_token(self, number: int, token_hash: bytes) -> None:
         """Raises Refusal NOT_FOUND."""
-        row = self._row(number)
-        await self._write(number, row, token_hash)
+        await self._write(number, self._row(number), token_hash)
+
+    async def delete_views(self, number: int, views) -> None:
+        """These views go, all at once. Raises Refusal NOT_FOUND."""
+        txn = self._store.kv.begin()
+        missing = [view for view in views if Catalog(txn).view(number, view) is None]
+        txn.abort()
+        if missing:
+            raise Refusal("NOT_FOUND", "no view %d" % missing[0])
+        await self._write(number, self._row(number), None, views)
 
     def _row(self, number: int):
         txn = self._store.kv.begin()
@@ -82,20 +94,41 @@ class Clients:
             raise Refusal("NOT_FOUND", "no such client")
         return row
 
-    async def _write(self, number: int, row, token_hash=None) -> None:
-        """Record, flush, row: a cut leaves the old or the new client."""
+    async def _write(self, number: int, row, token_hash=None, without=()) -> None:
+        """Record, flush, row: a cut leaves the old or the new client, with or without those views."""
         token = token_hash or row.token_hash
-        body = disk.CLIENT_BODY.pack(number, row.uuid, token, row.created_ns, row.name)
-        segment, _, taken = await self._store.log.append(layout.FULL, disk.CLIENT, body, reserve=0)
+        async with self._lock:
+            body = await self._body(number, row, token, without)
+            segment, _, taken = await self._store.log.append(layout.FULL, disk.CLIENT, body, reserve=0)
 
-        def work(catalog, live):
+            def work(catalog, live):
+                for view in without:
+                    self._store.drop_view(catalog, live, number, view)
+                now = catalog.client(number) or row
+                place = (now.next_view, now.pending, segment, taken)
+                catalog.put_client(number, (now.uuid, token, now.created_ns, now.name) + place)
+                live[segment] = live.get(segment, 0) + taken
+                if now.length:
+                    live[now.segment] = live.get(now.segment, 0) - now.length
+
+            await self._store.apply(work, None, (segment,))
+
+    async def _body(self, number: int, row, token: bytes, without) -> bytes:
+        """CLIENT_BODY, but for the views that are being deleted. Only a commit may go on meanwhile: its view is next_view."""
+        txn = self._store.kv.begin()
+        try:
+            catalog = Catalog(txn)
             now = catalog.client(number) or row
-            catalog.put_client(number, (now.uuid, token, now.created_ns, now.name, now.next_view, now.pending, segment, taken))
-            live[segment] = live.get(segment, 0) + taken
-            if now.length:
-                live[now.segment] = live.get(now.segment, 0) - now.length
-
-        await self._store.apply(work, None, (segment,))
+            views = [(view,) for view, _ in catalog.views(number) if view not in without and view < now.next_view]
+            groups = []
+            for seen, (key, value) in enumerate(txn.scan(layout.GROUPS)):
+                if layout.GROUP.unpack(value).client == number:
+                    groups.append((int.from_bytes(key, "big"),))
+                if seen % _SLICE == _SLICE - 1:
+                    await sleep_ms(0)
+            return disk.CLIENT_BODY.pack(number, row.uuid, token, row.created_ns, row.name, now.next_view, views, groups)
+        finally:
+            txn.abort()
 
     def change(self, catalog, number: int, pending=None, next_view=None) -> None:
         """Within a transaction: set what is given."""
@@ -115,13 +148,18 @@ class Clients:
 
     async def remove(self, number: int) -> None:
         """The client and all its views go. Raises Refusal NOT_FOUND, BUSY while it backs up."""
+        async with self._lock:
+            await self._remove(number, self._row(number))
+        self._store.collector.wake()
+
+    async def _remove(self, number: int, row) -> None:
         store = self._store
-        row = self._row(number)
         if number in store.running:
             raise Refusal("BUSY", "a backup of this client is running: wait, or let it end", 60)
-        segment, _, _ = await store.log.append(layout.DELTA, disk.UNCLIENT, disk.UNVIEW_BODY.pack(number, 0), reserve=0)
+        segment, _, taken = await store.log.append(layout.FULL, disk.ROSTER, self._roster(number), reserve=0)
 
         def work(catalog, live):
+            catalog.place(live, layout.META_ROSTER, segment, taken)
             for view in [view for view, _ in catalog.views(number)]:
                 store.drop_view(catalog, live, number, view)
             if row.pending:
@@ -130,4 +168,11 @@ class Clients:
             live[row.segment] = live.get(row.segment, 0) - row.length
 
         await store.apply(work, None, (segment,))
-        store.collector.wake()
+
+    def _roster(self, without: int) -> bytes:
+        txn = self._store.kv.begin()
+        catalog = Catalog(txn)
+        left = [(number,) for number, _ in catalog.clients() if number != without]
+        body = disk.ROSTER_BODY.pack(catalog.number(layout.META_CLIENT) + 1, left)
+        txn.abort()
+        return body

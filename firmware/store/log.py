@@ -9,6 +9,7 @@ from firmware.formats.refusal import Refusal
 from firmware.store import superblock as super_
 from firmware.store.segment_writer import SegmentWriter
 from hal.errors import HalError, NoSpace
+from hal.native import aligned
 
 _NO_PACK = (0, 0, 0, 0)
 
@@ -89,12 +90,28 @@ class Log:
             head = self._heads[area] = _Head(segment, self._writer(segment, 0), [])
         offset = head.writer.tail
         try:
+            if offset == 0:
+                offset = await self._open(area, head)
             await self._put(head, kind, body, pack)
         except BaseException:
             self._break(area, head, offset)
             raise
         self._segments.appended(head.segment)
         return head.segment, offset, record_bytes(len(body))
+
+    async def _open(self, area: int, head) -> int:
+        """Append a MAP; gives the offset after it."""
+        await self._put(head, layout.MAP, layout.MAP_BODY.pack(area, self._segments.used()), _NO_PACK)
+        return head.writer.tail
+
+    async def mark(self) -> None:
+        """Say in each resumed segment what is in use: what a power cut left elsewhere is void from here on."""
+        length = layout.MAP_BODY.size + 4 + len(self._segments.used())
+        async with self._lock:
+            for area, head in self._heads.items():
+                if head.room_for(length, self._superblock.segment_bytes):
+                    await self._open(area, head)
+            await self._drain()
 
     def _break(self, area: int, head, whole: int) -> None:
         """A record was written by halves: nothing more goes into this segment. What came before is safe."""
@@ -104,11 +121,10 @@ class Log:
     async def _put(self, head, kind: int, body, pack) -> None:
         offset = head.writer.tail
         self._sequence += 1
-        start = layout.RECORD.pack(layout.RECORD_MAGIC, kind, self._sequence, head.segment, len(body), 0)[:-4]
-        crc = self._processor.crc32c(body, self._processor.crc32c(start))
+        record = self._record(kind, head.segment, body)
         items, count, group, first = pack
-        head.rows.append((kind, items, count, offset, len(body), group, first, crc))
-        await head.writer.put(start + crc.to_bytes(4, "little"))
+        head.rows.append((kind, items, count, offset, len(body), group, first, int.from_bytes(record[-4:], "little")))
+        await head.writer.put(record)
         await head.writer.put(body)
         padding = record_bytes(len(body)) - layout.RECORD.size - len(body)
         if padding:
@@ -120,11 +136,26 @@ class Log:
         try:
             await self._put(head, layout.FOOTER, layout.FOOTER_BODY.pack(head.rows), _NO_PACK)
             await head.writer.drain()
+            await self._trail(head.segment, whole)
         except BaseException:
             self._break(area, head, whole)
             raise
         del self._heads[area]
         self._retire(head, area, head.writer.tail)
+
+    async def _trail(self, segment: int, footer: int) -> None:
+        """A reader without a catalog finds the footer from the segment's end."""
+        body = layout.TRAILER_BODY.pack(footer)
+        record = self._record(layout.TRAILER, segment, body)
+        block = aligned(layout.BLOCK)
+        block[: len(record) + len(body)] = record + body
+        end = self._superblock.segment_bytes - layout.BLOCK
+        await self._disk.write(super_.address(self._superblock, segment, end), block)
+
+    def _record(self, kind: int, segment: int, body) -> bytes:
+        """RECORD with the present sequence number, that goes before `body`."""
+        start = layout.RECORD.pack(layout.RECORD_MAGIC, kind, self._sequence, segment, len(body), 0)[:-4]
+        return start + self._processor.crc32c(body, self._processor.crc32c(start)).to_bytes(4, "little")
 
     def _retire(self, head, area: int, tail: int) -> None:
         self._segments.note(head.segment, tables.SEALED, area, tail)

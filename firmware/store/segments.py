@@ -15,6 +15,7 @@ class Segments:
     def __init__(self, count: int):
         self.count = count
         self._states = bytearray(count)
+        self._used = bytearray((count + 7) // 8)  # a bit for each state that is not free
         self._free = count
         self._cursor = 0
         self._pins = {}
@@ -33,13 +34,25 @@ class Segments:
             if row.state == tables.SEALED and row.live == 0:
                 empty.append(key)
                 continue
-            self._states[segment] = row.state
+            self._set(segment, row.state)
             self._free -= 1
             if row.state == tables.OPEN:
                 heads.append((segment, row.area, row.tail))
         for key in empty:
             txn.delete(tables.SEGMENTS, key)
         return heads
+
+    def _set(self, segment: int, state: int) -> None:
+        self._states[segment] = state
+        bit = 1 << (segment & 7)
+        if state == _FREE:
+            self._used[segment >> 3] &= ~bit
+        else:
+            self._used[segment >> 3] |= bit
+
+    def used(self) -> bytes:
+        """MAP_BODY.used: what is in use, or was taken for something that no transaction knows yet."""
+        return bytes(self._used)
 
     def free_count(self) -> int:
         """Segments that can be had now; those waiting for pins do not count."""
@@ -52,7 +65,7 @@ class Segments:
         waiting = [segment for segment, _ in self._limbo]
         while self._states[self._cursor] != _FREE or self._cursor in waiting:
             self._cursor = (self._cursor + 1) % self.count
-        self._states[self._cursor] = tables.OPEN
+        self._set(self._cursor, tables.OPEN)
         self._free -= 1
         return self._cursor
 
@@ -101,7 +114,7 @@ class Segments:
         self._dirty = kept
         pins = set(self._pins)
         for segment in free:
-            self._states[segment] = _FREE
+            self._set(segment, _FREE)
             self._free += 1
             if pins:
                 self._limbo.append((segment, set(pins)))

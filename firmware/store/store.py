@@ -90,6 +90,7 @@ class Store:
         for segment, area, tail in heads:
             rows = await log_.scan(self.disk, self.superblock, self.processor, segment, tail, buffer)
             self.log.resume(segment, area, tail, rows)
+        await self.log.mark()
         self.collector.wake()
 
     async def close(self) -> None:
@@ -305,14 +306,11 @@ class Store:
 
     async def delete_view(self, client: int, view: int) -> None:
         """Take a view out of the list and free what only it needed. Raises Refusal NOT_FOUND."""
-        txn = self.kv.begin()
-        row = Catalog(txn).view(client, view)
-        txn.abort()
-        if row is None:
-            raise Refusal("NOT_FOUND", "no view %d" % view)
-        body = disk_format.UNVIEW_BODY.pack(client, view)
-        segment, _, _ = await self.log.append(layout.DELTA, disk_format.UNVIEW, body, reserve=0)
-        await self.apply(lambda catalog, live: self.drop_view(catalog, live, client, view), None, (segment,))
+        await self.delete_views(client, (view,))
+
+    async def delete_views(self, client: int, views) -> None:
+        """Several of one client in one transaction. Raises Refusal NOT_FOUND, and then none was deleted."""
+        await self._clients.delete_views(client, views)
         self.collector.wake()
 
     def drop_view(self, catalog, live: dict, client: int, view: int) -> None:
