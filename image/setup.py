@@ -22,8 +22,10 @@ PACKAGES = {
     # The same libraries that the image has, for CPython on this machine.
     "libraries": ("libaio1", "libb2-1", "libisal2", "libiscsi7", "liblmdb0", "libmbedcrypto7", "librsync2", "libzstd1"),
 }
+# What only `build.py bench backup` needs: it asks for "peers". Not installed by any other verb.
+PEERS = ("iproute2", "nftables")
 # Services that come with these packages and would listen on the network; the lab starts its own, on the loopback interface.
-_SERVICES = ("istgt", "tgt")
+_SERVICES = {"istgt": "istgt", "tgt": "tgt", "openssh-server": "ssh", "burp": "burp"}  # package: service
 # mmdebstrap needs them where the caller is not root.
 _UNPRIVILEGED = ("fakechroot", "fakeroot")
 # The release that the image is made of signs with keys that old versions of debian-archive-keyring lack.
@@ -48,9 +50,9 @@ def tell(text: str) -> None:
 
 
 def ensure(needs, say=tell) -> None:
-    """Make sure of "packages", "venv", "rootfs", as far as `needs` names them. Raises BuildError."""
+    """Make sure of "packages", "peers", "venv", "rootfs", as far as `needs` names them. Raises BuildError."""
     BUILD.mkdir(exist_ok=True)
-    for name, step in (("packages", _packages), ("venv", _venv), ("rootfs", rootfs.ensure)):
+    for name, step in (("packages", _packages), ("peers", _peers), ("venv", _venv), ("rootfs", rootfs.ensure)):
         if name in needs:
             step(say)
 
@@ -80,7 +82,15 @@ def missing(names: list) -> list:
 
 
 def _packages(say) -> None:
-    absent = missing(wanted())
+    _install(wanted(), say)
+
+
+def _peers(say) -> None:
+    _install(list(PEERS), say)
+
+
+def _install(names: list, say) -> None:
+    absent = missing(names)
     if not absent:
         return
     say("installing Debian packages: " + " ".join(absent))
@@ -93,7 +103,7 @@ def _packages(say) -> None:
         # Lists that are too old name versions that are gone.
         _apt(["update"])
         _apt(command)
-    _switch_off([name for name in _SERVICES if name in absent])
+    _switch_off([service for package, service in _SERVICES.items() if package in absent])
 
 
 def _switch_off(services: list) -> None:

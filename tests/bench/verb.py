@@ -4,6 +4,8 @@ import json
 import subprocess
 from pathlib import Path
 
+from image.paths import BuildError
+
 NEEDS = ("packages", "venv", "rootfs")
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -14,17 +16,25 @@ _SCRIPTS = {"native": ("tests/bench/native.py",), "tape": ("tests/bench/tape_ima
 def add_arguments(parser) -> None:
     parser.add_argument(
         "what",
-        choices=("appliance", "native", "tls", "tape"),
-        help="appliance: boot, memory, backup, restore, tape beside tar | zstd; native: the C libraries through MicroPython; "
-        "tls: receive rate; tape: encoder and reader over memory",
+        choices=("backup", "appliance", "native", "tls", "tape"),
+        help="backup: Bobbin beside its peers, step by step; appliance: boot, memory, backup, restore, tape beside tar | zstd; "
+        "native: the C libraries through MicroPython; tls: receive rate; tape: encoder and reader over memory",
     )
     parser.add_argument("--board", choices=("host", "qemu"), default="host", help="for appliance (default host)")
-    parser.add_argument("--report", default="", metavar="FILE", help="for appliance: write the rows as JSON, too")
+    parser.add_argument("--report", default="", metavar="FILE", help="for backup and appliance: write the rows as JSON, too")
+    parser.add_argument("--scale", type=float, default=1.0, metavar="N", help="for backup: size of the corpus (1: 3 GiB)")
+    parser.add_argument(
+        "--runs", type=int, default=3, metavar="N", help="for backup: rounds that the medians are of (default 3)"
+    )
+    parser.add_argument("--subjects", default="", metavar="A,B", help="for backup: only these (default: all)")
+    parser.add_argument("--steps", default="", metavar="A,B", help="for backup: only these (default: all)")
 
 
 def run(arguments) -> int:
     if arguments.what == "appliance":
         return _appliance(arguments.board, arguments.report)
+    if arguments.what == "backup":
+        return _backup(arguments)
     from tests.lab import micropython
 
     if arguments.what == "tls":
@@ -33,6 +43,25 @@ def run(arguments) -> int:
         tls.main(512)
         return 0
     return subprocess.run(micropython.command(256 << 20) + list(_SCRIPTS[arguments.what]), cwd=_ROOT).returncode
+
+
+def _backup(arguments) -> int:
+    from image import setup
+    from tests.bench import backup
+
+    setup.ensure(("peers",))
+    subjects = _chosen("subjects", arguments.subjects, list(backup.SUBJECTS))
+    steps = _chosen("steps", arguments.steps, [row[0] for row in backup.STEPS])
+    return backup.run(arguments.scale, arguments.runs, subjects, steps, arguments.report)
+
+
+def _chosen(what: str, given: str, known: list) -> list:
+    """Names of a list with commas, all if it is empty. Raises BuildError."""
+    names = given.split(",") if given else known
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise BuildError("--%s %s: expected some of %s" % (what, given, ",".join(known)))
+    return names
 
 
 def _appliance(board: str, report: str) -> int:

@@ -1,0 +1,57 @@
+"""Bobbin: the host board under MicroPython with the memory of the image, the agent's command as a user starts it."""
+
+import os
+import sys
+from pathlib import Path
+
+from firmware.version import VERSION
+from image import tables
+from image.paths import BUILD, ROOT
+from tests.bench.subjects.subject import Subject
+from tests.chain.pc import Pc
+from tests.lab.appliance import HostAppliance
+
+_PORT = 7170
+_DISK_BYTES = 24 << 30
+
+
+class Bobbin(Subject):
+    # An installed agent has its modules compiled; here they are kept outside of the source tree.
+    environment = {"PYTHONPYCACHEPREFIX": str(BUILD / "bench" / "pycache"), "PYTHONPATH": str(ROOT)}
+
+    def __init__(self, folder: Path):
+        super().__init__(folder)
+        heap_bytes = int(tables.HEAP.rstrip("m")) << 20
+        self._box = HostAppliance(folder / "appliance", disk_bytes=_DISK_BYTES, heap_bytes=heap_bytes)
+
+    def start(self) -> None:
+        self._box.start(_PORT)
+        self._box.log_in()
+        self._box.format_disk()
+        for client in range(2):
+            Pc("pc%d" % client, self._state(client)).pair(self._box)
+
+    def stop(self) -> None:
+        self._box.kill()
+
+    def servers(self) -> list:
+        return [self._box.process.pid]
+
+    def store(self) -> Path:
+        return self._box.folder
+
+    def version(self) -> str:
+        return VERSION
+
+    def backup(self, source: Path, client: int) -> list:
+        return self._command(client, "backup", str(source))
+
+    def restore(self, path: Path, target: Path) -> list:
+        return self._command(0, "restore", str(path), "--to", str(target))
+
+    def _state(self, client: int) -> Path:
+        return self.folder / ("pc%d" % client)
+
+    def _command(self, client: int, verb: str, *words: str) -> list:
+        state = os.fspath(self._state(client))
+        return [sys.executable, "-m", "agent_pc.cli", verb, "--state", state, "--json", *words]
