@@ -98,6 +98,11 @@ class Cache:
             row = self._db.execute("SELECT view FROM source WHERE path=?", (path,)).fetchone()
         return row[0] if row else 0
 
+    def sources(self) -> list:
+        """Directories that were backed up from this PC, ever."""
+        with self._lock:
+            return [row[0] for row in self._db.execute("SELECT path FROM source ORDER BY path")]
+
     def labels(self) -> dict:
         """Label by view, of those that this PC gave one."""
         with self._lock:

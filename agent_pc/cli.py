@@ -16,9 +16,10 @@ from agent_pc import state as states
 from agent_pc.cache import Cache
 from agent_pc.exits import STATUS, AgentError, epilog, status_of_refusal
 from agent_pc.pair import pair
-from agent_pc.progress import Progress
-from agent_pc.restore import job
-from agent_pc.session import SOURCES, Session
+from agent_pc.progress import PROGRESS, Progress
+from agent_pc.restore import verb as restore
+from agent_pc.session import Session
+from agent_pc.views import verbs
 from firmware.formats.refusal import Refusal
 
 # Outcome of a command: (exit status, JSON document, lines for people)
@@ -52,61 +53,14 @@ def _backup(arguments) -> tuple:
             session.close()
         cache.close()
         lock.close()
-    problems = [(listing.path_text(path), text) for path, text in result.problems]
+    failed = listing.failed_rows(result.problems)
     counts = result.counts
     text = (
         f"view {result.view}: {counts.files} files, {counts.bytes} bytes; {counts.new} new, {counts.modified} modified, "
         f"{counts.redundant} redundant, {counts.touched} touched, {counts.unchanged} unchanged, {counts.deleted} deleted; {result.bytes_sent} bytes sent"
     )
-    document = {**result.as_dict(), "failed": [{"path": path, "text": text} for path, text in problems]}
-    _complain(problems)
-    return STATUS["PARTIAL"] if problems else 0, document, [text]
-
-
-def _views(arguments) -> tuple:
-    held = states.load(arguments.state)
-    with Session.open(held) as session:
-        found = listing.views(session, arguments.source, _labels(held))
-    lines = [f"tape {found['tape']}"] if found["tape"] else []
-    lines += [
-        f"{row['view']:>5}  {row['time']}  {row['files']:>9} files  {row['bytes']:>15} bytes  {row['label']}".rstrip()
-        for row in found["views"]
-    ]
-    return 0, found, lines or ["no views yet"]
-
-
-def _labels(held) -> dict:
-    cache = Cache(held.cache_path)
-    try:
-        return cache.labels()
-    finally:
-        cache.close()
-
-
-def _ls(arguments) -> tuple:
-    with Session.open(states.load(arguments.state)) as session:
-        found = listing.ls(session, arguments.view, listing.absolute(arguments.path), arguments.source)
-    return 0, found, [listing.line(row) for row in found["entries"]]
-
-
-def _restore(arguments) -> tuple:
-    progress = Progress(arguments.progress, "restore")
-    options = job.Options(arguments.overwrite, arguments.source)
-    paths = [listing.absolute(path) for path in arguments.path]
-    with Session.open(states.load(arguments.state)) as session:
-        try:
-            result = job.restore(session, paths, arguments.view, os.fsencode(arguments.to), options, progress)
-        finally:
-            progress.close()
-    problems = [(listing.path_text(path), text) for path, text in result.problems]
-    _complain(problems)
-    document = {**result.as_dict(), "failed": [{"path": path, "text": text} for path, text in problems]}
-    lines = [
-        f"restored {result.files} files, {result.bytes} bytes, {result.directories} directories to {arguments.to}"
-        + (f"; {len(problems)} problems, {result.lost} lost" if problems else "")
-    ]
-    status = STATUS["LOST"] if result.lost else STATUS["PARTIAL"] if problems else 0
-    return status, document, lines
+    listing.complain(failed)
+    return STATUS["PARTIAL"] if failed else 0, {**result.as_dict(), "failed": failed}, [text]
 
 
 def _status(arguments) -> tuple:
@@ -128,21 +82,6 @@ def _console(arguments) -> tuple:
     console.run(arguments.port, arguments.telnet, arguments.baud)
     return 0, {}, []
 
-
-def _complain(problems: list) -> None:
-    for path, text in problems:
-        print(f"bobbin: {path}: {text}", file=sys.stderr)
-
-
-_SOURCE = (
-    "--source",
-    {"choices": tuple(SOURCES), "default": "disk", "help": "the appliance's disk, or the tape mounted in it"},
-)
-_VIEW = ("--view", {"type": int, "metavar": "N", "help": "view number (default: the last)"})
-_PROGRESS = (
-    "--progress",
-    {"choices": ("auto", "always", "never"), "default": "auto", "help": "progress bar on stderr (auto: on a terminal)"},
-)
 
 # name, handler, help, arguments
 COMMANDS = (
@@ -172,32 +111,11 @@ COMMANDS = (
                     "help": "seconds to wait for a slot or for the appliance to return",
                 },
             ),
-            _PROGRESS,
+            PROGRESS,
         ),
     ),
-    ("views", _views, "list views; JSON: tape, views [{view, time, time_ns, files, bytes, stored_bytes, label}]", (_SOURCE,)),
-    (
-        "ls",
-        _ls,
-        "list a directory of a view; JSON: view, path, entries [{name, type, mode, uid, gid, size, mtime_ns ...}]",
-        (("path", {"nargs": "?", "default": "/", "metavar": "PATH"}), _VIEW, _SOURCE),
-    ),
-    (
-        "restore",
-        _restore,
-        "restore paths below a directory, each with its full path; JSON: files, directories, bytes, lost, failed [{path, text}]",
-        (
-            ("path", {"nargs": "*", "metavar": "PATH", "help": "default: everything in the view"}),
-            _VIEW,
-            (
-                "--to",
-                {"required": True, "metavar": "DIR", "help": "PATH /a/b comes back as DIR/a/b; --to / puts it in its place"},
-            ),
-            ("--overwrite", {"action": "store_true", "help": "replace files that exist (default: refuse them)"}),
-            _SOURCE,
-            _PROGRESS,
-        ),
-    ),
+    *verbs.VERBS,
+    *restore.VERBS,
     (
         "status",
         _status,
@@ -232,9 +150,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"bobbin {VERSION}")
-    verbs = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     for name, handler, text, arguments in COMMANDS:
-        verb = verbs.add_parser(
+        verb = commands.add_parser(
             name, help=text, description=text, epilog=epilog(), formatter_class=argparse.RawDescriptionHelpFormatter
         )
         verb.add_argument(

@@ -1,13 +1,18 @@
-"""What there is: views of this client, and directories in them. `bobbin views`, `bobbin ls`."""
+"""What there is, as JSON and lines: views of this client, what is in them, found or changed. Called by agent_pc/views/verbs.py."""
 
 import os
-import time
+import sys
 
+from agent_pc.exits import AgentError
 from agent_pc.fdm.base import root
 from agent_pc.fdm.metadata import GROUP, OWN, USER
 from agent_pc.fdm.nodes import TYPE_NAMES, Tree
-from agent_pc.restore.job import choose, lookup
-from firmware.formats import dtf, pack
+from agent_pc.views import diff as differences
+from agent_pc.views import walk
+from agent_pc.views.choose import choose, stamp
+from agent_pc.views.choose import names as view_names
+from agent_pc.views.find import Filter, in_all, in_view, newest, roots
+from firmware.formats import dtf
 
 LABELS = ("unguarded", "quiesced", "snapshot")
 _LETTERS = "-dlpcbs"
@@ -29,9 +34,11 @@ def named(name: bytes) -> dict:
 def views(session, source: str, labels: dict) -> dict:
     """{"tape": label or None, "views": [...]}; `labels` are those that this PC remembers."""
     tape, rows = session.views(source)
+    called = view_names(rows)
     listed = [
         {
             "view": row.view,
+            "name": called[row.view],
             "time": stamp(row.time_ns),
             "time_ns": row.time_ns,
             "files": row.files,
@@ -44,25 +51,99 @@ def views(session, source: str, labels: dict) -> dict:
     return {"tape": tape or None, "views": listed}
 
 
-def stamp(time_ns: int) -> str:
-    """Local time, to the second; a number out of any calendar stays one."""
-    try:
-        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time_ns // 1_000_000_000))
-    except (OverflowError, ValueError, OSError):
-        return str(time_ns)
-
-
-def ls(session, number: int | None, path: bytes, source: str) -> dict:
-    """{"view", "path", "entries": [...]} of a directory, or of one entry."""
+def ls(session, wanted, path: bytes, source: str, recursive: bool = False) -> dict:
+    """{"view", "path", "entries": [...], "failed"} of a directory, or of one entry. Entries of a recursive listing have a "path"."""
     _, rows = session.views(source)
-    view = choose(rows, number)
-    tree = Tree(lambda refs: session.items(pack.NODES, refs, source))
-    names, entry = lookup(tree, root(view), path)
-    if entry.type == dtf.DIRECTORY and entry.ref[0] == dtf.NODE_REF:
-        entries = tree.directory(entry.ref[1:])
+    view = choose(rows, wanted)
+    tree = walk.open_tree(session, source)
+    names, entry = walk.lookup(tree, view, path)
+    failed: list = []
+    if not walk.listable(entry):
+        entries = [described(entry)]
+    elif recursive:
+        below = walk.below(tree, names, entry, lambda at, text: failed.append((full(at), text)))
+        entries = sorted(({"path": printable(full(at)), **described(row)} for at, row in below), key=lambda row: row["path"])
     else:
-        entries = [entry]
-    return {"view": view.view, "path": printable(b"/" + b"/".join(names)), "entries": [described(row) for row in entries]}
+        entries = [described(row) for row in tree.directory(entry.ref[1:])]
+    return {"view": view.view, "path": printable(full(names)), "entries": entries, "failed": failed_rows(failed)}
+
+
+def find(session, arguments: dict, wanted: Filter, sources: list, source: str) -> dict:
+    """{"found": [...], "failed"}. `arguments`: view (None: all), under (bytes), deleted, every; `sources`: directories once backed up."""
+    _, rows = session.views(source)
+    view = choose(rows, arguments["view"])
+    nodes = walk.Nodes(session, source)
+    tree = Tree(nodes.fetch)
+    failed: list = []
+
+    def lost(at: tuple, text: str) -> None:
+        failed.append((full(at), text))
+
+    if arguments["view"] is not None:
+        found = in_view(tree, view, arguments["under"], wanted, lost)
+    else:
+        starts = roots(sources, walk.components(arguments["under"]))
+        found = in_all(nodes.fetch, tree, sorted(rows), starts, wanted, lost)
+    found = sorted(found, key=lambda row: (row.path, row.last)) if arguments["every"] else newest(found)
+    kept = [row for row in found if row.deleted or not arguments["deleted"]]
+    return {"found": [_found(row) for row in kept], "failed": failed_rows(failed)}
+
+
+def _found(row) -> dict:
+    return {
+        "path": printable(full(row.path)),
+        **described(row.entry),
+        "first_view": row.first,
+        "last_view": row.last,
+        "deleted": row.deleted,
+        "versions": row.versions,
+    }
+
+
+def diff(session, old, new, path: bytes, source: str) -> dict:
+    """{"old", "new": view numbers, "changes": [{"change", "path", "old", "new"}], "failed"} below a path that either view has."""
+    _, rows = session.views(source)
+    views = choose(rows, old), choose(rows, new)
+    nodes = walk.Nodes(session, source)
+    tree = Tree(nodes.fetch)
+    names = walk.components(path)
+    tops = walk.at(tree, [root(view) for view in views], names)
+    if tops == [None, None]:
+        raise AgentError("NOT_FOUND", f"{path_text(path)}: neither in view {views[0].view} nor in view {views[1].view}")
+    failed: list = []
+    changes = differences.diff(nodes.fetch, names, tops[0], tops[1], lambda at, text: failed.append((full(at), text)))
+    found = sorted((change for change in changes if change.kind), key=lambda change: change.path)
+    return {
+        "old": views[0].view,
+        "new": views[1].view,
+        "changes": [_change(change) for change in found],
+        "failed": failed_rows(failed),
+    }
+
+
+def _change(change) -> dict:
+    sides = {"old": change.old, "new": change.new}
+    return {
+        "change": change.kind,
+        "path": printable(full(change.path)),
+        **{side: described(entry) if entry is not None else None for side, entry in sides.items()},
+    }
+
+
+def full(path: tuple) -> bytes:
+    """Names as an absolute path."""
+    return b"/" + b"/".join(path)
+
+
+def failed_rows(problems: list) -> list:
+    """[(path, text)] for JSON and stderr."""
+    return [{"path": path_text(path), "text": text} for path, text in problems]
+
+
+def complain(failed: list) -> None:
+    """One line on stderr for each of `failed_rows`."""
+    for row in failed:
+        print(f"bobbin: {row['path']}: {row['text']}", file=sys.stderr)
 
 
 def described(entry) -> dict:
@@ -96,7 +177,29 @@ def line(row: dict) -> str:
     owner = f"{row['user'] or row['uid']}:{row['group'] or row['gid']}"
     arrow = f" -> {row['target']}" if "target" in row else ""
     note = " (truncated)" if row.get("truncated") else ""
-    return f"{letter}{row['mode']} {owner:<17} {row['size']:>14} {row['mtime']} {safe(row['name'])}{safe(arrow)}{note}"
+    name = safe(row.get("path") or row["name"])
+    return f"{letter}{row['mode']} {owner:<17} {row['size']:>14} {row['mtime']} {name}{safe(arrow)}{note}"
+
+
+def found_line(row: dict) -> str:
+    """One row of `find`."""
+    views = (
+        f"view {row['last_view']}" if row["first_view"] == row["last_view"] else f"views {row['first_view']}-{row['last_view']}"
+    )
+    more = f", {row['versions']} versions" if row["versions"] > 1 else ""
+    return f"{line(row)}  [{views}{more}{', deleted' if row['deleted'] else ''}]"
+
+
+_MARKS = {differences.ADDED: "+", differences.REMOVED: "-", differences.CHANGED: "M", differences.METADATA: "m"}
+
+
+def change_line(row: dict) -> str:
+    """One row of `diff`."""
+    slash = "/" if (row["new"] or row["old"])["type"] == "directory" else ""
+    sizes = [str(side["size"]) for side in (row["old"], row["new"]) if side is not None and side["type"] == "file"]
+    return f"{_MARKS[row['change']]} {safe(row['path'])}{slash}" + (
+        f"  {' -> '.join(dict.fromkeys(sizes))} bytes" if sizes else ""
+    )
 
 
 def safe(text: str) -> str:

@@ -4,6 +4,10 @@ import sys
 
 from tqdm import tqdm
 
+PROGRESS = (
+    "--progress",
+    {"choices": ("auto", "always", "never"), "default": "auto", "help": "progress bar on stderr (auto: on a terminal)"},
+)
 _INTERVAL_S = 0.2
 _PLAIN_INTERVAL_S = 5  # one line at a time into a file
 

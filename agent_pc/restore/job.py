@@ -10,14 +10,15 @@ from collections import deque
 
 from agent_pc.dtm.line import Line, Stopped
 from agent_pc.exits import AgentError
-from agent_pc.fdm import nodes
 from agent_pc.fdm.base import root
 from agent_pc.progress import Quiet
-from agent_pc.restore import metadata, walk
+from agent_pc.restore import metadata
 from agent_pc.restore.files import Files
 from agent_pc.restore.paths import Target
 from agent_pc.restore.special import Special
-from firmware.formats import dtf, pack
+from agent_pc.views import walk
+from agent_pc.views.choose import choose
+from firmware.formats import dtf
 
 _SWITCH_S = 0.0005
 
@@ -67,8 +68,8 @@ class Restore:
         """`wanted`: [(path, Entry)] to restore with everything below."""
         try:
             for path, entry in wanted:
-                for above, directory in walk.on_the_way(self._tree, top, path):
-                    self._one(above, directory)
+                for depth, directory in enumerate(walk.way(self._tree, top, path[:-1]), 1):
+                    self._one(path[:depth], directory)
                 if path:
                     self._one(path, entry)
                 if entry.type == dtf.DIRECTORY:
@@ -154,37 +155,16 @@ def text(path: tuple) -> str:
     return os.fsdecode(b"/" + b"/".join(path)).encode("utf-8", "backslashreplace").decode()
 
 
-def choose(views: list, number: int | None):
-    """The wire.VIEW of that number, or the last. Raises AgentError(NOT_FOUND)."""
-    if not views:
-        raise AgentError("NOT_FOUND", "no view yet: nothing was backed up from this client")
-    if number is None:
-        return views[-1]
-    for view in views:
-        if view.view == number:
-            return view
-    raise AgentError("NOT_FOUND", f"view {number}: no such view of this client; `bobbin views` lists them")
-
-
-def lookup(tree, top, path: bytes) -> tuple:
-    """(names, Entry) of an absolute path in a view, as given or with links resolved. Raises AgentError(NOT_FOUND)."""
-    absolute = os.path.abspath(path)
-    for tried in (absolute, os.path.realpath(absolute)):
-        names = walk.components(tried)
-        entry = walk.find(tree, top, names)
-        if entry is not None:
-            return names, entry
-    raise AgentError("NOT_FOUND", f"{os.fsdecode(path)}: not in this view; `bobbin ls` shows what is")
-
-
-def restore(session, paths: list, number: int | None, to: bytes, options: Options | None = None, progress=None) -> Result:
+def restore(
+    session, paths: list, wanted_view: int | str | None, to: bytes, options: Options | None = None, progress=None
+) -> Result:
     """Bring `paths` (bytes; none: everything) of a view below the directory `to`. Raises AgentError NOT_FOUND, UNREACHABLE, STATE."""
     options = options or Options()
     _, views = session.views(options.source)
-    view = choose(views, number)
+    view = choose(views, wanted_view)
     top = root(view)
-    tree = nodes.Tree(lambda refs: session.items(pack.NODES, refs, options.source))
-    wanted = [lookup(tree, top, path) for path in paths] or [((), top)]
+    tree = walk.open_tree(session, options.source)
+    wanted = [walk.lookup(tree, view, path) for path in paths] or [((), top)]
     try:
         target = Target(to)
     except OSError as error:

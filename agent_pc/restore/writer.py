@@ -8,8 +8,8 @@ import secrets
 import struct
 
 from agent_pc.bdm import contents
-from agent_pc.exits import AgentError
 from agent_pc.restore import metadata
+from agent_pc.views import layout
 from firmware.formats import fileobject
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -33,7 +33,7 @@ class Writer:
         self.path = path
         self.entry = entry
         self._file = file
-        self._plan = _plan(file.runs)
+        self._plan = layout.plan(file.runs)
         self.chunks = sum([count for kind, count in self._plan if kind == "data"])
         self._left = 0  # chunks until the next hole
         self._signer = hashlib.blake2b(digest_size=32)
@@ -134,17 +134,3 @@ def place(target, path: tuple, temporary: bytes, replace: bool) -> None:
             temporary, path[-1], src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False
         )  # a filesystem without the flag
         os.unlink(temporary, dir_fd=directory)
-
-
-def _plan(runs: list) -> list:
-    """[("data", chunks) or ("hole", bytes)], like ones joined. Raises AgentError(PROTOCOL) for nonsense."""
-    out: list = []
-    for run in runs:
-        kind, count = ("hole", fileobject.hole_bytes(run)) if run[0] == fileobject.HOLE_GROUP else ("data", run[2])
-        if not count:
-            raise AgentError("PROTOCOL", "file object: an empty run")
-        if out and out[-1][0] == kind:
-            out[-1] = (kind, out[-1][1] + count)
-        else:
-            out.append((kind, count))
-    return out

@@ -128,8 +128,8 @@ def test_what_is_not_there(capsys, appliance, tmp_path):
     (tmp_path / "d").mkdir()
     assert agent.run("backup", tmp_path / "d") == 0
     assert "view 9" in _error(capsys, 8, agent, "ls", "--view", 9)
-    assert "not in this view" in _error(capsys, 8, agent, "ls", "/nosuch")
-    assert "not in this view" in _error(capsys, 8, agent, "restore", "/nosuch", "--to", tmp_path / "out")
+    assert "not in view 1" in _error(capsys, 8, agent, "ls", "/nosuch")
+    assert "not in view 1" in _error(capsys, 8, agent, "restore", "/nosuch", "--to", tmp_path / "out")
     assert "tape" in _error(capsys, 12, agent, "views", "--source", "tape")
     (tmp_path / "file").write_text("")
     assert "cannot restore there" in _error(capsys, 2, agent, "restore", "--to", tmp_path / "file")
