@@ -38,12 +38,14 @@ _CUT_WAIT_S = 60
 
 
 class Options:
-    """`label`: of the view; `one_filesystem`; `wait_s`: how long to wait for a slot, and for an appliance that went away."""
+    """`label`: of the view; `one_filesystem`; `wait_s`: how long to wait for a slot, and for an appliance that went away;
+    `fda` (fda.accelerator.Accelerator): what is known of written regions."""
 
-    def __init__(self, label: str = "", one_filesystem: bool = False, wait_s: float = 300):
+    def __init__(self, label: str = "", one_filesystem: bool = False, wait_s: float = 300, fda=None):
         self.label = label
         self.one_filesystem = one_filesystem
         self.wait_s = wait_s
+        self.fda = fda
 
 
 class Result:
@@ -131,6 +133,8 @@ class Attempt:
         self._result.view = answer.view
         self._result.stored_bytes = answer.stored_bytes
         self._cache.commit(answer.view, self._sources, self._options.label)
+        if self._options.fda is not None:
+            self._options.fda.committed()
 
     # -- the scan's thread
 
@@ -186,7 +190,7 @@ class Attempt:
     def _large(self, task: Task) -> None:
         pipe = self._line.pipe(_PIECES)
         self._units.put((task, pipe))
-        self._pool.submit(_read_into, task, pipe, self._line)
+        self._pool.submit(_read_into, task, pipe, self._line, self._options.fda)
 
     # -- the assembling thread
 
@@ -204,8 +208,8 @@ class Attempt:
         sender.finish()
 
 
-def _messages(task: Task):
-    return reader.read(task.path, task.status, task.old, task.untouched)
+def _messages(task: Task, fda=None):
+    return reader.read(task.path, task.status, task.old, task.untouched, fda)
 
 
 def _read_all(tasks: list) -> dict:
@@ -213,10 +217,10 @@ def _read_all(tasks: list) -> dict:
     return {id(task): list(_messages(task)) for task in tasks}
 
 
-def _read_into(task: Task, pipe, line: Line) -> None:
+def _read_into(task: Task, pipe, line: Line, fda) -> None:
     """Messages of a large file, as they come."""
     try:
-        for message in _messages(task):
+        for message in _messages(task, fda):
             pipe.put(message)
     except Stopped:
         pass

@@ -15,6 +15,7 @@ from agent_pc import backup as backups
 from agent_pc import state as states
 from agent_pc.cache import Cache
 from agent_pc.exits import STATUS, AgentError, epilog, status_of_refusal
+from agent_pc.fda.accelerator import Accelerator
 from agent_pc.pair import pair
 from agent_pc.progress import PROGRESS, Progress
 from agent_pc.restore import verb as restore
@@ -37,7 +38,7 @@ def _backup(arguments) -> tuple:
     lock = held.lock()
     cache = Cache(held.cache_path)
     progress = Progress(arguments.progress, "backup")
-    options = backups.Options(arguments.label, arguments.one_file_system, arguments.wait)
+    options = backups.Options(arguments.label, arguments.one_file_system, arguments.wait, Accelerator(held.directory))
     sessions: list = []
 
     def connect() -> Session:

@@ -74,15 +74,20 @@ class Signer:
         self._hash.update(b"".join([row[2] for row in rows]))
         self.end += sum([row[0] for row in rows])
 
+    def known(self, hashes: bytes, length: int) -> None:
+        """Canonical chunks of `length` bytes together by their hashes, one after the other."""
+        self._hash.update(hashes)
+        self.end += length
+
     def digest(self, size: int) -> bytes:
         """The signature of a file of `size` bytes."""
         self.extent(size)
         return self._hash.digest()
 
 
-def signature(handle: int, found: list, size: int, chunk_bytes: int) -> bytes | None:
-    """Signature of what is in the file now, None if it is shorter than its extents say."""
-    signer = Signer()
+def signature(handle: int, found: list, size: int, chunk_bytes: int, signer: Signer | None = None) -> bytes | None:
+    """Signature of what is in the file now, None if it is shorter than its extents say. `signer`: one that has not begun."""
+    signer = signer or Signer()
     for offset, length in found:
         signer.extent(offset)
         for block in blocks(handle, offset, length):

@@ -15,6 +15,7 @@ import time
 
 from agent_pc.bdm import contents, librsync
 from agent_pc.bdm.difference import Difference, Misfit
+from agent_pc.fda import difference as written
 from firmware.formats import dtf, fileobject, limits
 
 _TRIES = 3
@@ -65,8 +66,11 @@ def same(one: os.stat_result, other: os.stat_result) -> bool:
     return one.st_mtime_ns == other.st_mtime_ns and one.st_ctime_ns == other.st_ctime_ns and one.st_size == other.st_size
 
 
-def read(path: bytes, expected: os.stat_result, old, untouched: bool):
-    """Yield the messages of one file. `old` (bdm.old.Old) is differenced against; `untouched`: size and time are those of `old`."""
+def read(path: bytes, expected: os.stat_result, old, untouched: bool, fda=None):
+    """Yield the messages of one file. `old` (bdm.old.Old) is differenced against; `untouched`: size and time are those of `old`.
+
+    `fda` (fda.accelerator.Accelerator) may know what was written since `old`.
+    """
     for attempt in range(_TRIES):
         try:
             handle, status = open_file(path, expected)
@@ -74,7 +78,7 @@ def read(path: bytes, expected: os.stat_result, old, untouched: bool):
             yield "failed", error.strerror
             return
         try:
-            final = yield from _once(handle, status, old, untouched)
+            final = yield from _tracked(path, handle, status, old, untouched, fda)
         except OSError as error:
             yield "failed", f"cannot be read: {error.strerror}"
             return
@@ -86,51 +90,108 @@ def read(path: bytes, expected: os.stat_result, old, untouched: bool):
         yield ("restart",)
 
 
-def _once(handle: int, status: os.stat_result, old, untouched: bool):
-    """Yield messages but the last; returns Outcome."""
-    found = contents.extents(handle, status)
-    if old is not None and untouched and status.st_size > contents.BLOCK_BYTES and _equal(handle, status, found, old):
-        return (yield from _unmodified(handle, status, old))
-    if old is not None and old.prints and old.worth(status.st_size):
+def _tracked(path: bytes, handle: int, status: os.stat_result, old, untouched: bool, fda):
+    """Yield messages but the last; returns Outcome, which FDA remembers."""
+    tracked = fda.begin(path, handle, status, old) if fda is not None else None
+    if tracked is None:
+        return (yield from _once(_Reading(handle, handle, status, old, untouched, None)))
+    try:
+        final = yield from _once(_Reading(handle, tracked.handle, status, old, untouched, tracked))
+        tracked.done(final)
+        return final
+    finally:
+        tracked.close()
+
+
+class _Reading:
+    """What the strategies need. `file` is the handle of the file, `handle` the one to read from: that of a clone, or the same."""
+
+    def __init__(self, file: int, handle: int, status: os.stat_result, old, untouched: bool, tracked):
+        self._file = file
+        self.handle = handle
+        self.status = status
+        self.old = old
+        self.untouched = untouched
+        self.tracked = tracked
+        self.found = contents.extents(handle, status)
+
+    def signer(self) -> contents.Signer:
+        return self.tracked.signer() if self.tracked is not None else contents.Signer()
+
+    def finish(self, size: int, chunk_bytes: int, flags: int, digest: bytes) -> Outcome:
+        if chunk_bytes != limits.chunk_size(size):
+            flags |= fileobject.IRREGULAR  # of a size that the chunks of the old version are not canonical for
+        quiet = same(self.status, os.fstat(self._file)) and size == self.status.st_size
+        changed = "" if quiet else "changed while it was read; kept as it was read"
+        return Outcome(self.status, size, chunk_bytes, flags, digest, changed)
+
+
+def _once(reading: _Reading):
+    """Yield messages but the last; returns Outcome. The first strategy that can does it."""
+    for strategy in _STRATEGIES:
         try:
-            difference = Difference(old)
+            final = yield from strategy(reading)
         except Misfit:
-            difference = None
-        if difference is not None:
-            try:
-                return (yield from _differ(handle, status, found, old, difference))
-            except Misfit:
-                yield ("restart",)
-            finally:
-                difference.close()
-    return (yield from whole(handle, status, found, old))
+            yield ("restart",)
+            continue
+        if final is not None:
+            return final
 
 
-def _equal(handle: int, status: os.stat_result, found: list, old) -> bool:
-    """Whether the contents are those of `old`, by signature."""
-    if status.st_size != old.file.size:
-        return False
-    return contents.signature(handle, found, status.st_size, old.file.chunk_bytes) == old.file.signature
+def _regions(reading: _Reading):
+    """FDA: only what was written is read."""
+    tracked, old = reading.tracked, reading.old
+    if tracked is None or tracked.regions is None:
+        return None
+    signer = reading.signer()
+    try:
+        size = yield from written.messages(tracked, reading.status, reading.found, old, signer)
+    except OSError:
+        tracked.doubt()
+        raise Misfit("the regions cannot be read") from None
+    digest = signer.digest(size)
+    if digest == old.file.signature and size == old.file.size:
+        yield ("same",)
+    return reading.finish(size, old.file.chunk_bytes, 0, digest)
 
 
-def _unmodified(handle: int, status: os.stat_result, old):
+def _equal(reading: _Reading):
+    """Contents are those of `old`, by signature: its time says that they may be."""
+    status, old = reading.status, reading.old
+    if old is None or not reading.untouched or not contents.BLOCK_BYTES < status.st_size == old.file.size:
+        return None
+    digest = contents.signature(reading.handle, reading.found, status.st_size, old.file.chunk_bytes, reading.signer())
+    if digest is None or digest != old.file.signature:
+        return None
     yield ("same",)
-    return _finish(handle, status, status.st_size, old.file.chunk_bytes, 0, old.file.signature)
+    return reading.finish(status.st_size, old.file.chunk_bytes, 0, digest)
 
 
-def whole(handle: int, status: os.stat_result, found: list, old=None):
+def _sliding(reading: _Reading):
+    """SFP: all of it is read, and compared with the fingerprints of `old`."""
+    old = reading.old
+    if old is None or not old.prints or not old.worth(reading.status.st_size):
+        return None
+    difference = Difference(old)
+    try:
+        return (yield from _differ(reading, difference))
+    finally:
+        difference.close()
+
+
+def _whole(reading: _Reading):
     """All of the file in canonical chunks."""
-    size = status.st_size
+    size, old = reading.status.st_size, reading.old
     alike = old is not None and old.file.size == size
     chunk_bytes = old.file.chunk_bytes if alike else limits.chunk_size(size)
-    signer = contents.Signer()
+    signer = reading.signer()
     messages: list = []
     at = 0
-    for offset, length in found:
+    for offset, length in reading.found:
         if offset > at:
             messages.append(("hole", offset - at))
         signer.extent(offset)
-        for block in contents.blocks(handle, offset, length):
+        for block in contents.blocks(reading.handle, offset, length):
             rows = librsync.rows(block, chunk_bytes)
             signer.rows(rows)
             messages.append(("chunks", block, rows))
@@ -148,19 +209,20 @@ def whole(handle: int, status: os.stat_result, found: list, old=None):
         yield ("same",)
     else:
         yield from messages
-    return _finish(handle, status, size, chunk_bytes, 0, digest)
+    return reading.finish(size, chunk_bytes, 0, digest)
 
 
-def _differ(handle: int, status: os.stat_result, found: list, old, difference: Difference):
+def _differ(reading: _Reading, difference: Difference):
     """The file as a difference against `old`."""
-    size, chunk_bytes = status.st_size, old.file.chunk_bytes
-    signer = contents.Signer()
+    size, old = reading.status.st_size, reading.old
+    chunk_bytes = old.file.chunk_bytes
+    signer = reading.signer()
     at = 0
-    for offset, length in found:
+    for offset, length in reading.found:
         if offset > at:
             yield "hole", offset - at
         signer.extent(offset)
-        yield from difference.extent(_signed(contents.blocks(handle, offset, length), signer, chunk_bytes))
+        yield from difference.extent(_signed(contents.blocks(reading.handle, offset, length), signer, chunk_bytes))
         at = offset + length
         if signer.end != at:
             size = signer.end
@@ -170,7 +232,7 @@ def _differ(handle: int, status: os.stat_result, found: list, old, difference: D
     digest = signer.digest(size)
     if digest == old.file.signature and size == old.file.size:
         yield ("same",)
-    return _finish(handle, status, size, chunk_bytes, fileobject.IRREGULAR if difference.irregular else 0, digest)
+    return reading.finish(size, chunk_bytes, fileobject.IRREGULAR if difference.irregular else 0, digest)
 
 
 def _signed(blocks, signer: contents.Signer, chunk_bytes: int):
@@ -180,7 +242,4 @@ def _signed(blocks, signer: contents.Signer, chunk_bytes: int):
         yield block
 
 
-def _finish(handle: int, status: os.stat_result, size: int, chunk_bytes: int, flags: int, digest: bytes) -> Outcome:
-    after = os.fstat(handle)
-    changed = "" if same(status, after) and size == status.st_size else "changed while it was read; kept as it was read"
-    return Outcome(status, size, chunk_bytes, flags, digest, changed)
+_STRATEGIES = (_regions, _equal, _sliding, _whole)
