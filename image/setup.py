@@ -23,7 +23,7 @@ PACKAGES = {
     "libraries": ("libaio1", "libb2-1", "libisal2", "libiscsi7", "liblmdb0", "libmbedcrypto7", "librsync2", "libzstd1"),
 }
 # What only `build.py bench backup` needs: it asks for "peers". Not installed by any other verb.
-PEERS = ("iproute2", "nftables")
+PEERS = ("borgbackup", "burp", "iproute2", "nftables", "openssh-client", "openssh-server", "openssl", "rclone")
 # Services that come with these packages and would listen on the network; the lab starts its own, on the loopback interface.
 _SERVICES = {"istgt": "istgt", "tgt": "tgt", "openssh-server": "ssh", "burp": "burp"}  # package: service
 # mmdebstrap needs them where the caller is not root.

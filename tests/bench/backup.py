@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import statistics
+import sys
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -56,9 +57,6 @@ class Round:
                 if step in steps:
                     found(step, figures)
 
-    def version(self) -> str:
-        return self._subject.version()
-
     def backup(self, client: int) -> meter.Figures:
         return self._measure(self._subject.backup(self.corpus.folder, client))
 
@@ -85,38 +83,51 @@ def _compare(expected: Path, found: Path) -> None:
 
 
 def run(scale: float, runs: int, subjects: list, steps: list, report: str) -> int:
+    """Exit status: 1 if a subject failed; the others' figures are there all the same."""
+    for name in subjects:
+        SUBJECTS[name].install()
     traffic.enter()
     FOLDER.mkdir(parents=True, exist_ok=True)
     corpus = Corpus(FOLDER / ("corpus-%g" % scale), scale)
     corpus.build()
     _warm(corpus.folder)
-    found: dict = {}
-    versions, changes = {}, {}
     load = machine.Load()
-    for number in range(runs):
-        for name in subjects:
-            one = Round(name, corpus)
-            versions[name] = one.version()
-
-            def keep(step, figures, name=name, number=number):
-                found.setdefault((step, name), []).append(figures)
-                _tell(number, name, step, figures)
-
-            one.run(steps, keep, changes)
+    found, changes, failed = _rounds(runs, subjects, steps, corpus)
     rows = _rows(found)
     compressed = changes["pages"].compressed_bytes if "pages" in changes else 0
     document = {
         "machine": machine.describe() | load.describe(),
         "corpus": dict(zip(("files", "bytes"), corpus.total())) | {"scale": scale, "changed_pages_zstd_bytes": compressed},
-        "versions": versions,
+        "versions": {name: SUBJECTS[name](FOLDER).version() for name in subjects},
         "runs": runs,
         "rows": rows,
         "targets": targets.judge(rows, compressed),
+        "failed": failed,
     }
     print("\n" + targets.text(document))
     if report:
         Path(report).write_text(json.dumps(document, indent=1) + "\n")
-    return 0
+    return 1 if failed else 0
+
+
+def _rounds(runs: int, subjects: list, steps: list, corpus: Corpus) -> tuple:
+    """({(step, subject): [Figures]}, {step: its change}, {subject: what went wrong})."""
+    found: dict = {}
+    changes: dict = {}
+    failed: dict = {}
+    for number in range(runs):
+        for name in subjects:
+
+            def keep(step, figures, name=name, number=number):
+                found.setdefault((step, name), []).append(figures)
+                _tell(number, name, step, figures)
+
+            try:
+                Round(name, corpus).run(steps, keep, changes)
+            except BuildError as error:
+                failed[name] = str(error)
+                print("round %d  %s: %s" % (number + 1, name, error), file=sys.stderr)
+    return found, changes, failed
 
 
 def _warm(folder: Path) -> None:

@@ -4,6 +4,7 @@ Contents are slices of a pool of made-up prose and random bytes: about half of a
 all, as with documents and pictures. No chunk of a useful size occurs twice.
 """
 
+import functools
 import json
 import os
 import random
@@ -14,7 +15,7 @@ import time
 from pathlib import Path
 
 _SEED = 20261124
-_VERSION = 1
+_VERSION = 2
 _MIB = 1 << 20
 PAGE_BYTES = 8192
 CHANGED_SHARE = 0.01
@@ -89,9 +90,7 @@ class _Pool:
 
     def __init__(self, rng):
         self._rng = rng
-        words = [_word(rng) for _ in range(6000)]
-        weights = [1 / (rank + 3) for rank in range(len(words))]
-        self._text = b" ".join(rng.choices(words, weights, k=_POOL_BYTES // 6)) + b"\n"
+        self._text = _text()
 
     def prose(self, count: int) -> bytes:
         parts, left = [], count
@@ -112,6 +111,14 @@ class _Pool:
             size = min(_RUN_BYTES, count - at)
             parts.append(self.prose(size) if self._rng.random() < prose else self._rng.randbytes(size))
         return b"".join(parts)
+
+
+@functools.cache
+def _text() -> bytes:
+    rng = random.Random(_SEED)
+    words = [_word(rng) for _ in range(6000)]
+    weights = [1 / (rank + 3) for rank in range(len(words))]
+    return b" ".join(rng.choices(words, weights, k=_POOL_BYTES // 6)) + b"\n"
 
 
 def _word(rng) -> bytes:
@@ -170,6 +177,7 @@ def _database(path: Path, rng, pool: _Pool, total: int) -> None:
     with open(path, "wb") as out:
         for number in range(total // PAGE_BYTES):
             out.write(_page(number, rng, pool))
+    os.utime(path, (_TIME_S, _TIME_S))
 
 
 def _page(number: int, rng, pool: _Pool) -> bytes:

@@ -17,7 +17,7 @@ from tests.bench import traffic
 _TICKS = os.sysconf("SC_CLK_TCK")
 _SAMPLE_S = 0.05
 _QUIET_S = 0.3
-_SETTLE_S = 20
+_SETTLE_S = 120
 
 
 @dataclasses.dataclass
@@ -120,11 +120,11 @@ def _cpu_s(pids: list) -> float:
 
 
 def _settle(servers: list) -> None:
-    """Wait until the server has nothing left to do for the command."""
+    """Wait until the server has nothing left to do for the command: no child is left, and no processor time is used."""
     deadline, last = time.monotonic() + _SETTLE_S, -1.0
     while time.monotonic() < deadline:
         now = _cpu_s(servers)
-        if now - last < 2 / _TICKS:
+        if now - last < 2 / _TICKS and len(_trees(servers)) == len(servers):
             return
         last = now
         time.sleep(_QUIET_S)
@@ -132,7 +132,14 @@ def _settle(servers: list) -> None:
 
 def _stored(folder: Path) -> int:
     """Bytes that the files of a folder take on the disk."""
-    return 512 * sum(entry.stat().st_blocks for entry in _files(folder))
+    return 512 * sum(map(_blocks, _files(folder)))
+
+
+def _blocks(entry) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_blocks
+    except FileNotFoundError:
+        return 0  # a server has just removed it
 
 
 def _files(folder: Path):

@@ -14,6 +14,10 @@ class Subject:
     def __init__(self, folder: Path):
         self.folder = folder
 
+    @staticmethod
+    def install() -> None:
+        """Get the program if it is not here yet. Called before the network is left."""
+
     def start(self) -> None:
         """Begin with an empty store."""
         raise NotImplementedError
