@@ -27,7 +27,7 @@ async def sync(session, request: int, values) -> None:
 
 
 async def query(session, request: int, values) -> None:
-    candidates = session.backup.candidates([row[0] for row in values.crcs])
+    candidates = await session.backup.candidates([row[0] for row in values.crcs])
     await session.channel.send(message.RFE_CANDIDATES, request, candidates)
 
 

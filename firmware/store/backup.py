@@ -94,31 +94,30 @@ class Backup:
     async def _take_files(self, pack) -> None:
         catalog = Catalog(self._store.kv.begin())
         try:
-            rows = [intake.parse_file(pack.item(i)) for i in range(pack.header.count)]
-            for position, row in enumerate(rows):
-                await self._take_file(catalog, pack.header.first + position, row)
+            for position in range(pack.header.count):
+                await self._take_file(catalog, pack.header.first + position, intake.parse_file(pack.item(position)))
         finally:
             catalog.txn.abort()
 
     async def _take_file(self, catalog, index: int, row) -> None:
         self._check_runs(catalog, row, await self._base_runs(catalog, row))
         signature = intake.Signature(self._store.processor.hasher(), row.chunk_bytes)
-        steps = 0
-        needs = []
+        steps = 0  # chunks, holes and pieces looked at: a run may name very many, and the same ones again and again
+        needs = {}
         for run in row.runs:
             if run[0] == fileobject.HOLE_GROUP:
                 signature.hole(fileobject.hole_bytes(run))
+                steps = await _pace(steps + 1)
                 continue
             for found in self._pieces(catalog, run):
-                needs.append((found[0], found[1]))
+                needs[found[:2]] = needs.get(found[:2], 0) + 1
                 if not row.flags & fileobject.IRREGULAR:
                     await self._sign(signature, found)
-                steps += 1
-                if steps % _YIELD_STEPS == 0:
-                    await sleep_ms(0)
+                    steps += found[4] - found[3]
+                steps = await _pace(steps + 1)
         self._check_signature(row, signature)
         for group, first in needs:
-            self._change.need(group, first)
+            self._change.need(group, first, needs[(group, first)])
         self._index(index, row)
 
     def _index(self, index: int, row) -> None:
@@ -156,8 +155,7 @@ class Backup:
                 if run[1] + run[2] > self.next[packs.DATA]:
                     raise Refusal("NOT_FOUND", "file.RUN: chunk %d was not sent" % (run[1] + run[2] - 1))
             elif run[0] != fileobject.HOLE_GROUP:
-                group = catalog.group(run[0])
-                if group is None or group.client != self._client:
+                if not catalog.granted(self._client, packs.DATA, run[0], 0):
                     foreign.append(run)
         if foreign and not runs.covered(foreign, base_runs):
             raise Refusal("NOT_FOUND", "file.RUN: chunks that are not part of file.FILE.base")
@@ -307,9 +305,9 @@ class Backup:
 
     # -- redundant files
 
-    def candidates(self, crcs: list) -> list:
+    async def candidates(self, crcs: list) -> list:
         """[(row, group, index, size, signature 8 bytes)], at most two for each CRC-32 of the list."""
-        return self.proofs.candidates(crcs)
+        return await self.proofs.candidates(crcs)
 
     def challenge(self, claims: list):
         """(nonce, [(offset, length)]) for [(group, index, size, signature)]."""
@@ -318,6 +316,14 @@ class Backup:
     async def prove(self, digests: list) -> list:
         """[0 | 1]: which claims of the last challenge are granted."""
         return await self.proofs.prove(self, digests)
+
+
+async def _pace(steps: int) -> int:
+    """Let others run after so many steps; gives the steps since."""
+    if steps < _YIELD_STEPS:
+        return steps
+    await sleep_ms(0)
+    return 0
 
 
 def _bisect(fresh: list, first: int) -> int:

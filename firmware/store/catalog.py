@@ -121,7 +121,8 @@ class Catalog:
         """Whether the client may refer to and read this item: its own, or a file object it proved to hold."""
         if self._owner[0] != group:
             row = self.group(group)
-            self._owner = (group, row.client if row else None)
+            owned = row is not None and row.state != layout.ABANDONED  # its items are being freed, whoever refers to them
+            self._owner = (group, row.client if owned else None)
         if self._owner[1] == client:
             return True
         return kind == packs.FILES and self.txn.get(layout.GRANTS, layout.grant_key(group, index, client)) is not None

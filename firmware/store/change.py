@@ -2,6 +2,7 @@
 
 from firmware.formats import catalog as layout
 from firmware.formats import pack as packs
+from firmware.formats.refusal import Refusal
 
 
 class Change:
@@ -24,11 +25,11 @@ class Change:
     def refer(self, item: int) -> None:
         self.references[item] = self.references.get(item, 0) + 1
 
-    def need(self, group: int, first: int) -> None:
-        self.live[(group, first)] = self.live.get((group, first), 0) + 1
+    def need(self, group: int, first: int, count: int = 1) -> None:
+        self.live[(group, first)] = self.live.get((group, first), 0) + count
 
     def apply(self, catalog, live_bytes: dict) -> None:
-        """Write everything; add the bytes that segments now hold to `live_bytes`."""
+        """Write everything; add the bytes that segments now hold to `live_bytes`. Raises Refusal NOT_FOUND."""
         txn = catalog.txn
         for kind, group, first, segment, offset, length, count, taken in self.packs:
             live = 0 if kind == packs.DATA else count
@@ -40,7 +41,10 @@ class Change:
         for item, count in self.references.items():
             catalog.add_references(layout.number_item_key(item), count)
         for (group, first), count in self.live.items():
-            row = catalog.pack_of(packs.DATA, group, first)[1]
+            found = catalog.pack_of(packs.DATA, group, first)
+            if found is None or found[0] != first:  # nothing holds chunks that a file object only names
+                raise Refusal("NOT_FOUND", "chunk %d of BDF %d was freed meanwhile: send the file again" % (first, group))
+            row = found[1]
             catalog.put_pack(packs.DATA, group, first, tuple(row[:-1]) + (row.live + count,))
         for key, entry in self.rfe:
             txn.put(layout.RFE, key, entry)

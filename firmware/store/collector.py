@@ -92,6 +92,8 @@ class Collector:
 
     def _free_item(self, catalog, live: dict, key: bytes, contents) -> None:
         kind, group, index = layout.parse_item_key(key)
+        if layout.item_number(kind, group, index) in self._store.holds:
+            return  # a backup came to refer to it since it was chosen
         catalog.txn.delete(layout.GARBAGE, key)
         count = catalog.references(key)
         row = catalog.group(group)

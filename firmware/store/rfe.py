@@ -14,8 +14,11 @@ from firmware.formats.refusal import Refusal
 from firmware.store import runs
 from firmware.store.catalog import Catalog
 from hal.errors import HalError
+from hal.loop import sleep_ms
 
 _PER_ROW = 2
+_LOOKED_AT = 32  # entries of one CRC: anybody can file any number under any CRC
+_YIELD_ROWS = 64
 _FAILURES = 64  # refused claims after which a backup gets no more grants
 
 
@@ -32,22 +35,29 @@ class Proofs:
         self._nonce = b""
         self._failures = 0
 
-    def candidates(self, crcs: list) -> list:
+    async def candidates(self, crcs: list) -> list:
         catalog = Catalog(self._store.kv.begin())
+        found = []
         try:
-            return [found for row, crc in enumerate(crcs) for found in self._candidates(catalog, row, crc)]
+            for row, crc in enumerate(crcs):
+                found += self._candidates(catalog, row, crc)
+                if row % _YIELD_ROWS == _YIELD_ROWS - 1:
+                    await sleep_ms(0)
         finally:
             catalog.txn.abort()
+        return found
 
     def _candidates(self, catalog, row: int, crc: int) -> list:
         found = []
+        seen = 0
         stop = layout.number_key(crc + 1) if crc < 0xFFFFFFFF else None
         entries = catalog.txn.scan(layout.RFE, layout.number_key(crc), stop)
         for _, value in entries:
             entry = rfe.ENTRY.unpack(value)
             if self._visible(catalog, entry.group):
                 found.append((row, entry.group, entry.index, entry.size, entry.signature))
-            if len(found) == _PER_ROW:
+            seen += 1
+            if len(found) == _PER_ROW or seen == _LOOKED_AT:
                 break
         entries.close()
         return found

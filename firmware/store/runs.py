@@ -26,12 +26,32 @@ def pieces(catalog, runs):
 
 def covered(runs, by) -> bool:
     """Whether every chunk of `runs` (one group each) lies in some run of `by`."""
-    spans = sorted([(group, first, first + count) for group, first, count in by if group != fileobject.HOLE_GROUP])
+    spans = _joined(by)
     for group, first, count in runs:
-        at = first
-        for span_group, start, end in spans:
-            if span_group == group and start <= at < end:
-                at = end
-        if at < first + count:
+        at = _last(spans, group, first)
+        if at < 0 or spans[at][0] != group or spans[at][2] < first + count:
             return False
     return True
+
+
+def _joined(runs) -> list:
+    """Sorted [group, first, end] that overlap nowhere and touch nowhere."""
+    spans = []
+    for group, first, count in sorted([run for run in runs if run[0] != fileobject.HOLE_GROUP]):
+        if spans and spans[-1][0] == group and spans[-1][2] >= first:
+            spans[-1][2] = max(spans[-1][2], first + count)
+        else:
+            spans.append([group, first, first + count])
+    return spans
+
+
+def _last(spans: list, group: int, first: int) -> int:
+    """Index of the last span that begins at or before this chunk, -1 if there is none."""
+    low, high = 0, len(spans)
+    while low < high:
+        middle = (low + high) // 2
+        if (spans[middle][0], spans[middle][1]) <= (group, first):
+            low = middle + 1
+        else:
+            high = middle
+    return low - 1

@@ -58,7 +58,11 @@ class DoorProcess:
 
     def status(self) -> dict:
         """{"sessions", "backups", "refused", "heap_bytes"}."""
-        self._process.stdin.write("\n")
+        return self.ask("status")
+
+    def ask(self, line: str) -> dict:
+        """What a verb of door_process.py answers."""
+        self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())
 
@@ -67,8 +71,8 @@ class DoorProcess:
         return resident_bytes(self.pid)
 
 
-def resident_bytes(pid: int) -> int:
-    """VmRSS of a process."""
+def resident_bytes(pid: int, row: str = "VmRSS") -> int:
+    """A row of /proc/PID/status that is in kB: VmRSS, or VmHWM, the most that it ever was."""
     with open("/proc/%d/status" % pid) as file:
-        (line,) = [line for line in file if line.startswith("VmRSS:")]
+        (line,) = [line for line in file if line.startswith(row + ":")]
     return int(line.split()[1]) << 10

@@ -125,7 +125,7 @@ class Workload:
             backup = await self.store.begin(client.id)
         except Refusal:
             return
-        found = backup.candidates([model.crc_of(name, len(contents))])
+        found = await backup.candidates([model.crc_of(name, len(contents))])
         signature = model.signature(_PROCESSOR, model.cut(contents))
         claims = [(group, index, size, signature) for _, group, index, size, _ in found]
         nonce, spans = backup.challenge(claims)

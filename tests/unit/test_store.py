@@ -114,7 +114,7 @@ async def test_another_client_proves_and_sends_nothing():
     await model.ModelAgent(_PROCESSOR).backup(await store.begin(anna.id), files)
     await store.collector.drain()
     backup = await store.begin(bert.id)
-    found = backup.candidates([model.crc_of(b"big", 300000), 12345])
+    found = await backup.candidates([model.crc_of(b"big", 300000), 12345])
     assert [row[0] for row in found] == [0]
     _, group, index, size, short = found[0]
     chunks = model.cut(files[b"big"])
