@@ -35,6 +35,7 @@ _PIECES = 16  # messages of one large file that may wait
 _SWITCH_S = 0.0005  # threads that come back from C wait so long for the interpreter at most
 _CUT_TRIES = 20
 _CUT_WAIT_S = 60
+_LABEL_BYTES = 64
 
 
 class Options:
@@ -129,10 +130,10 @@ class Attempt:
 
     def _commit(self, root, time_ns: int) -> None:
         counts = self._result.counts
-        answer = self._session.commit(REF.unpack(root.ref)[1:], time_ns, counts.files, counts.bytes)
+        answer = self._session.commit(REF.unpack(root.ref)[1:], time_ns, counts.files, counts.bytes, self._options.label)
         self._result.view = answer.view
         self._result.stored_bytes = answer.stored_bytes
-        self._cache.commit(answer.view, self._sources, self._options.label)
+        self._cache.commit(answer.view, self._sources)
         if self._options.fda is not None:
             self._options.fda.committed()
 
@@ -262,6 +263,8 @@ def backup(
     Raises AgentError SOURCE, UNREACHABLE; Refusal BUSY, FULL, NO_DISK ... Files that could not be read are in `problems`.
     """
     options = options or Options()
+    if len(options.label.encode()) > _LABEL_BYTES:
+        raise AgentError("USAGE", f"label: expected at most {_LABEL_BYTES} bytes, got {len(options.label.encode())}")
     progress = progress or Quiet()
     paths = normal_sources(sources)
     kept = cache if cache is not None else Cache(None)

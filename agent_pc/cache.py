@@ -18,7 +18,6 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS node (grp INTEGER, idx INTEGER, body BLOB, PRIMARY KEY (grp, idx)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS file (grp INTEGER, idx INTEGER, body BLOB, prints BLOB, PRIMARY KEY (grp, idx)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS source (path BLOB PRIMARY KEY, view INTEGER) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS label (view INTEGER PRIMARY KEY, text TEXT);
 """
 _SLACK = 3  # rows no longer used are kept until there are this many times the used ones
 
@@ -103,17 +102,10 @@ class Cache:
         with self._lock:
             return [row[0] for row in self._db.execute("SELECT path FROM source ORDER BY path")]
 
-    def labels(self) -> dict:
-        """Label by view, of those that this PC gave one."""
-        with self._lock:
-            return dict(self._db.execute("SELECT view, text FROM label"))
-
-    def commit(self, view: int, sources: list, label: str = "") -> None:
+    def commit(self, view: int, sources: list) -> None:
         """The view is durable on the appliance: keep what was added for it, drop what is not used any more."""
         with self._lock:
             self._db.executemany("INSERT OR REPLACE INTO source VALUES (?,?)", [(path, view) for path in sources])
-            if label:
-                self._db.execute("INSERT OR REPLACE INTO label VALUES (?,?)", (view, label))
             (held,) = self._db.execute("SELECT count(*) FROM node").fetchone()
             if held > _SLACK * len(self._used) + 1000:
                 rows = self._db.execute("SELECT grp, idx FROM node").fetchall()

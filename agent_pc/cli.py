@@ -101,7 +101,7 @@ COMMANDS = (
         "back up directories as one view; JSON: view, counts of files, bytes_sent, stored_bytes, failed [{path, text}]",
         (
             ("directory", {"nargs": "+", "metavar": "DIR"}),
-            ("--label", {"default": "", "metavar": "TEXT", "help": "kept on this PC, shown by views"}),
+            ("--label", {"default": "", "metavar": "TEXT", "help": "what to call the view, 64 bytes at most"}),
             ("--one-file-system", {"action": "store_true", "help": "do not enter other mounted filesystems"}),
             (
                 "--wait",

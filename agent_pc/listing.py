@@ -31,8 +31,8 @@ def named(name: bytes) -> dict:
         return {"name": printable(name), "name_hex": name.hex()}
 
 
-def views(session, source: str, labels: dict) -> dict:
-    """{"tape": label or None, "views": [...]}; `labels` are those that this PC remembers."""
+def views(session, source: str) -> dict:
+    """{"tape": label or None, "views": [...]}."""
     tape, rows = session.views(source)
     called = view_names(rows)
     listed = [
@@ -44,7 +44,7 @@ def views(session, source: str, labels: dict) -> dict:
             "files": row.files,
             "bytes": row.bytes,
             "stored_bytes": row.stored_bytes,
-            "label": labels.get(row.view, ""),
+            "label": safe(row.label.rstrip(b"\0").decode("utf-8", "replace")),
         }
         for row in rows
     ]

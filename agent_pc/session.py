@@ -97,9 +97,9 @@ class Session:
         self._same_count("RFE_VERDICT", len(digests), len(verdict.verdicts))
         return [row[0] == 1 for row in verdict.verdicts]
 
-    def commit(self, root: tuple, time_ns: int, files: int, size: int):
+    def commit(self, root: tuple, time_ns: int, files: int, size: int, label: str = ""):
         """COMMITTED: the view is durable and listed."""
-        return self.channel.call(message.COMMIT, (root[0], root[1], time_ns, files, size), message.COMMITTED)
+        return self.channel.call(message.COMMIT, (root[0], root[1], time_ns, files, size, label), message.COMMITTED)
 
     def _same_count(self, what: str, asked: int, came: int) -> None:
         if asked != came:

@@ -26,9 +26,8 @@ VIEW = (
 
 
 def _views(arguments) -> tuple:
-    held = states.load(arguments.state)
-    with Session.open(held) as session:
-        found = listing.views(session, arguments.source, _cached(held, Cache.labels))
+    with Session.open(states.load(arguments.state)) as session:
+        found = listing.views(session, arguments.source)
     lines = [f"tape {found['tape']}"] if found["tape"] else []
     lines += [
         f"{row['view']:>5}  {row['time']}  {row['files']:>9} files  {row['bytes']:>15} bytes  {row['label']}".rstrip()

@@ -76,6 +76,21 @@ class Address:
         return text if not text or (len(parts) == 4 and good) else None
 
 
+class Patterns:
+    """Patterns of files with "|" between them; a list for the code."""
+
+    choices = ()
+
+    def __init__(self, high: int):
+        self.high = high
+        self.label = 'patterns like *.iso|/srv/scratch/, "|" between them, %d characters at most; or ""' % high
+
+    def parse(self, text: str):
+        plain = all([" " <= char < "\x7f" for char in text]) and len(text) <= self.high
+        parts = text.split("|") if text else []
+        return parts if plain and all([part.strip() for part in parts]) else None
+
+
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -165,6 +180,13 @@ _TABLE = (
         "0",
         "days that a tape is not overwritten after its copy; 0 lets the next copy have it",
     ),
+    ("policy.delay_minutes", Number(1, 10080), "60", "a PC backs up when its last backup is so old"),
+    ("policy.load_percent", Number(1, 100), "95", "a PC as busy as this (CPU and waiting for disks) puts its backup off"),
+    ("policy.battery_percent", Number(0, 100), "20", "a PC on battery that holds less than this puts its backup off"),
+    ("policy.retry_minutes", Number(1, 1440), "5", "when a PC that put its backup off looks again"),
+    ("policy.force_minutes", Number(0, 10080), "30", "a PC backs up however busy it is after putting it off for so long"),
+    ("policy.one_filesystem", Switch(), "off", "PCs leave out filesystems mounted below what they back up"),
+    ("policy.exclude", Patterns(384), "", "what no PC backs up, as patterns of .gitignore"),
     ("log.level", Choice("debug", "info", "warning", "error"), "info", "least important entries that the log keeps"),
 )
 

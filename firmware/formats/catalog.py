@@ -60,8 +60,9 @@ VIEW = Record(
         ("stored_bytes", "Q"),
         ("segment", "I"),
         ("length", "I"),
+        ("label", "64s"),
     ),
-    "segment, length: where its COMMIT record lies and its bytes on disk.",
+    "segment, length: where its COMMIT record lies and its bytes on disk. label: UTF-8, zero padded.",
 )
 
 GROUP_MARK = 3  # beside pack.KINDS in keys of GARBAGE; index 0

@@ -71,8 +71,9 @@ COMMIT_BODY = Record(
         ("files", "Q"),
         ("bytes", "Q"),
         ("stored_bytes", "Q"),
+        ("label", "64s"),
     ),
-    "A backup of BDF `group` is complete and is this view.",
+    "A backup of BDF `group` is complete and is this view. label: UTF-8, zero padded.",
 )
 
 CLIENT_BODY = Record(

@@ -43,8 +43,10 @@ VIEW = Record(
         ("files", "Q"),
         ("bytes", "Q"),
         ("stored_bytes", "Q"),
+        ("label", "64s"),
     ),
-    "One restorable point in time: its DTF root, files and bytes in it, bytes that its backup added to the disk.",
+    "One restorable point in time: its DTF root, files and bytes in it, bytes that its backup added to the disk. "
+    "label: as COMMIT gave it, UTF-8, zero padded.",
 )
 
 ALL = 0xFFFFFFFF
@@ -85,7 +87,13 @@ _TABLE = (
         "uuid and token authenticate the client from now on; proof shows that the appliance knows the code.",
     ),
     (6, "AUTH", "agent", (("uuid", "16s"), ("token", "32s")), ""),
-    (7, "READY", "appliance", (("name", Text(64)), ("policy", Text(512))), "name: of the client; policy: JSON, {} by default."),
+    (
+        7,
+        "READY",
+        "appliance",
+        (("name", Text(64)), ("policy", Text(4096))),
+        "name: of the client; policy: JSON object, firmware/net/policy.py.",
+    ),
     (
         10,
         "BEGIN",
@@ -141,8 +149,8 @@ _TABLE = (
         30,
         "COMMIT",
         "agent",
-        (("root_group", "I"), ("root_index", "I"), ("time_ns", "q"), ("files", "Q"), ("bytes", "Q")),
-        "Everything is sent: make it a view of this time.",
+        (("root_group", "I"), ("root_index", "I"), ("time_ns", "q"), ("files", "Q"), ("bytes", "Q"), ("label", Text(64))),
+        "Everything is sent: make it a view of this time. label: what people call it, may be empty.",
     ),
     (31, "COMMITTED", "appliance", (("view", "I"), ("stored_bytes", "Q")), "Durable and listed."),
     (32, "ABANDON", "agent", (), "Give up this backup and free what it stored."),

@@ -3,10 +3,10 @@
 from firmware.formats import message
 from firmware.formats.frame import PROTOCOL
 from firmware.formats.refusal import Refusal
+from firmware.net import policy
 from firmware.version import VERSION
 
 SOFTWARE = "bobbin " + VERSION
-POLICY = "{}"
 _NO_UUID = bytes(16)
 
 
@@ -33,7 +33,7 @@ async def auth(session, request: int, values) -> None:
     session.server.admit(session, client)
     session.client = client
     session.store = session.appliance.store
-    await session.channel.send(message.READY, request, client.name, POLICY)
+    await session.channel.send(message.READY, request, client.name, policy.document(session.appliance.config))
 
 
 async def _slowed(session, wrong: str, attempt):

@@ -19,6 +19,7 @@ from hal.loop import sleep_ms
 _CHECKPOINT_BYTES = 64 << 20
 _CHECKPOINT_ROWS = 4096
 _YIELD_STEPS = 512
+_LABEL_BYTES = 64
 
 
 class Backup:
@@ -252,19 +253,21 @@ class Backup:
         change.apply(catalog, live_bytes)
         catalog.put_group(self.group, (self._client, state) + tuple(change.next) + (change.stored,))
 
-    async def commit(self, root_group: int, root_index: int, time_ns: int, files: int, bytes_: int):
+    async def commit(self, root_group: int, root_index: int, time_ns: int, files: int, bytes_: int, label: str = ""):
         """(view, stored bytes): the backup is a listed view, durable on return. Raises Refusal NOT_FOUND for a root that is not there."""
         store = self._store
         if self._done:
             raise Refusal("PROTOCOL", "this backup is finished: begin a new one")
         self._check_root(root_group, root_index)
         view = store.next_view(self._client)
+        name = label.encode()
+        name += bytes(_LABEL_BYTES - len(name))
         record = disk.COMMIT_BODY.pack(
-            self._client, view, self.group, root_group, root_index, time_ns, files, bytes_, self._stored
+            self._client, view, self.group, root_group, root_index, time_ns, files, bytes_, self._stored, name
         )
         segment, _, taken = await store.log.append(self._area, disk.COMMIT, record, reserve=0)
         change = self._take_change()
-        row = (root_group, root_index, self.group, time_ns, files, bytes_, change.stored, segment, taken)
+        row = (root_group, root_index, self.group, time_ns, files, bytes_, change.stored, segment, taken, name)
         await store.apply(lambda catalog, live: self._commit(catalog, change, live, view, row), change, (segment,))
         self._close()
         store.collector.wake()

@@ -175,7 +175,9 @@ def list_views(catalog, client: int, after: int, limit: int) -> list:
     views = catalog.views(client, after)
     for view, row in views:
         found.append(
-            message.VIEW.tuple(view, row.root_group, row.root_index, row.time_ns, row.files, row.bytes, row.stored_bytes)
+            message.VIEW.tuple(
+                view, row.root_group, row.root_index, row.time_ns, row.files, row.bytes, row.stored_bytes, row.label
+            )
         )
         if len(found) == limit:
             views.close()

@@ -174,5 +174,10 @@ def test_views_and_status(capsys, appliance, tmp_path):
     status, found = told(capsys, agent, "views")
     assert status == 0 and found["tape"] is None
     assert [(row["view"], row["files"], row["bytes"], row["label"]) for row in found["views"]] == [(1, 1, 5, "first")]
+    for file in os.listdir(agent.directory):
+        if file.startswith("cache"):
+            os.unlink(os.path.join(agent.directory, file))
+    assert told(capsys, agent, "views")[1] == found  # the appliance keeps the label
+    assert agent.run("backup", tmp_path / "d", "--label", "ä" * 33) == exits.STATUS["USAGE"]
     status, found = told(capsys, agent, "status")
     assert status == 0 and found["client"] == "looks" and found["appliance"]["views"] == 1

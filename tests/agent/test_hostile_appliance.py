@@ -226,7 +226,7 @@ class Tree(Session):
         self.channel = Closed()
 
     def views(self, source: str = "disk") -> tuple:
-        return "", [message.VIEW.tuple(1, 1, len(self._bodies) - 1, 0, 0, 0, 0)]
+        return "", [message.VIEW.tuple(1, 1, len(self._bodies) - 1, 0, 0, 0, 0, bytes(64))]
 
     def items(self, kind: int, refs: list, source: str = "disk"):
         return [self._bodies[index] for _, index in refs]

@@ -27,7 +27,7 @@ def backup(wire: Wire, files: dict) -> int:
     send(wire, pack.DATA, grant.group, grant.next_data, chunks)
     send(wire, pack.FILES, grant.group, grant.next_file, objects)
     send(wire, pack.NODES, grant.group, grant.next_node, [_node(entries, grant)])
-    values = (grant.group, grant.next_node, TIME_NS, len(files), sum(map(len, files.values())))
+    values = (grant.group, grant.next_node, TIME_NS, len(files), sum(map(len, files.values())), "")
     return wire.ask("COMMIT", *values, expect="COMMITTED").view
 
 

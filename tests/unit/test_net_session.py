@@ -56,7 +56,7 @@ async def _backed_up(door, identity):
     """(agent, COMMITTED) of a backup of an empty directory."""
     agent, grant = await _granted(door, identity)
     await agent.send_body("PACK", _node_pack(door, grant))
-    answer, committed = await agent.ask("COMMIT", grant.group, grant.next_node, 5, 0, 0)
+    answer, committed = await agent.ask("COMMIT", grant.group, grant.next_node, 5, 0, 0, "")
     assert answer == "COMMITTED", committed
     return agent, committed
 
@@ -182,7 +182,7 @@ async def test_refusals_that_keep_the_connection():
         await other.send(name, *values)
         await _refused(other, refusal, False)
         assert (await other.ask("STATUS_GET"))[0] == "STATUS"
-    await agent.send("COMMIT", 999, 0, 5, 0, 0)
+    await agent.send("COMMIT", 999, 0, 5, 0, 0, "")
     await _refused(agent, "NOT_FOUND", False)
     assert (await agent.ask("ABANDON"))[0] == "ABANDONED"
     assert door.server.slots.running() == 0
@@ -223,7 +223,7 @@ async def test_a_cut_backup_is_continued():
     await _gone(door)
     agent, again = await _granted(door, identity)
     assert (again.group, again.next_node) == (grant.group, 1)
-    assert (await agent.ask("COMMIT", again.group, 0, 5, 0, 0))[0] == "COMMITTED"
+    assert (await agent.ask("COMMIT", again.group, 0, 5, 0, 0, ""))[0] == "COMMITTED"
 
 
 async def test_a_silent_backup_gives_way():

@@ -7,7 +7,7 @@ from firmware.core.log import stamp
 from firmware.core.settings import SETTINGS, Invalid, find
 from firmware.formats.refusal import Refusal
 
-VALUE_CHARS = 128
+VALUE_CHARS = 400
 _YEARS = (2020, 2100)
 
 
