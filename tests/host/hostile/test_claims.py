@@ -176,7 +176,7 @@ def test_objects_that_lie_about_themselves_are_not_offered(stage):
         lie = craft.file_object(wanted, [(grant.group, grant.next_data, 1)], crc, flags=fileobject.IRREGULAR)
         craft.send(wire, pack.FILES, grant, [lie])
         craft.send(wire, pack.NODES, grant, [craft.node([(dtf.FILE, grant.group, grant.next_file)])])
-        wire.ask("COMMIT", grant.group, grant.next_node, 1, 1, 3000, expect="COMMITTED")
+        wire.ask("COMMIT", grant.group, grant.next_node, 1, 1, 3000, "", expect="COMMITTED")
     with stage.honest() as wire:
         begin(wire)
         assert _candidates(wire, crc) == []

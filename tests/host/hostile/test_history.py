@@ -21,7 +21,7 @@ def _small(wire, grant) -> tuple:
 
 
 def _commit(wire, root: tuple, time_ns: int = 1, files: int = 1, size: int = 1) -> int:
-    return wire.ask("COMMIT", *root, time_ns, files, size, expect="COMMITTED").view
+    return wire.ask("COMMIT", *root, time_ns, files, size, "", expect="COMMITTED").view
 
 
 def test_a_root_that_was_never_sent(stage):
@@ -39,7 +39,7 @@ def test_a_second_commit_and_packs_after_it(stage):
     with stage.hostile() as wire:
         root = _small(wire, begin(wire))
         first = _commit(wire, root)
-        wire.send("COMMIT", *root, 1, 1, 1)
+        wire.send("COMMIT", *root, 1, 1, 1, "")
         assert wire.refusal().name == "PROTOCOL"
     assert [row[0] for row in stage.listed(stage.intruder)] == [first]
 
@@ -93,7 +93,7 @@ def test_given_up_and_referred_to_in_one_breath(stage):
             assert wire.receive()[0] == "ABANDONED"
             grant = wire.receive()[1]
             craft.send(wire, pack.NODES, grant, [craft.node([(dtf.NODE_REF, *root)])])
-            wire.send("COMMIT", grant.group, grant.next_node, 1, 1, 1)
+            wire.send("COMMIT", grant.group, grant.next_node, 1, 1, 1, "")
             assert wire.refusal().name == "NOT_FOUND"
 
 
@@ -106,13 +106,13 @@ def test_chunks_that_nothing_needs_referred_to_while_they_are_swept(stage):
             for at, each in enumerate(data):
                 craft.send(wire, pack.DATA, grant, [each], grant.next_data + at)
             craft.send(wire, pack.NODES, grant, [craft.node([])])
-            wire.send("COMMIT", grant.group, grant.next_node, 1, 0, 0)
+            wire.send("COMMIT", grant.group, grant.next_node, 1, 0, 0, "")
             wire.send("BEGIN", 1, 1)
             assert wire.receive()[0] == "COMMITTED"
             after = wire.receive()[1]
             craft.send(wire, pack.FILES, after, [craft.file_object(data[3], [(grant.group, grant.next_data + 3, 1)])])
             craft.send(wire, pack.NODES, after, [craft.node([(dtf.FILE, after.group, after.next_file)])])
-            wire.send("COMMIT", after.group, after.next_node, 1, 1, 2000)
+            wire.send("COMMIT", after.group, after.next_node, 1, 1, 2000, "")
             name, values, _ = wire.receive()
             assert name in ("COMMITTED", "ERROR")
             if name == "ERROR":

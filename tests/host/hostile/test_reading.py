@@ -109,7 +109,7 @@ def test_a_foreign_root_cannot_be_committed(stage):
         with stage.hostile() as wire:
             begin(wire)
             with pytest.raises(Refusal) as refusal:
-                wire.ask("COMMIT", group, stage.root[1], 0, 1, 1, expect="COMMITTED")
+                wire.ask("COMMIT", group, stage.root[1], 0, 1, 1, "", expect="COMMITTED")
             answers.append((refusal.value.name, re.sub(r"\d+", "#", refusal.value.text)))
             wire.ask("ABANDON", expect="ABANDONED")
     assert answers[0] == answers[1] and answers[0][0] == "NOT_FOUND"
