@@ -16,9 +16,10 @@ from firmware.core.tasks import Supervisor
 from firmware.formats.config import AREAS
 from firmware.formats.refusal import Refusal
 from firmware.network import bring_up
+from firmware.upkeep import Upkeep
 from firmware.version import VERSION
 from hal import machine as board
-from hal.errors import HalError
+from hal.errors import CorruptData, HalError
 from hal.loop import now_ms, sleep_ms
 
 _WATCHDOG_S = 60
@@ -28,8 +29,9 @@ _POWER_OFF_DELAY_MS = 300  # for the last console lines to leave the serial port
 
 
 class Appliance:
-    """Attributes: machine, config, log, crash_log, supervisor, identity, store, tape, server, pairing, consoles; None until
-    started. `mounted` is set by the tape service: None or what offers `.label` and `.reader(client_uuid)`."""
+    """Attributes: machine, config, log, crash_log, supervisor, identity, store, volume, tape, server, pairing, consoles; None until
+    started. `mounted` is set by the tape service: None or what offers `.label` and `.reader(client_uuid)`. `upkeep` checks and
+    repairs the store; `occupied` says what it or a format does that nothing else may go on beside."""
 
     def __init__(self, machine):
         self.machine = machine
@@ -38,14 +40,15 @@ class Appliance:
         self.store = self.tape = self.server = self.pairing = self.mounted = self.consoles = None
         self.volume_state = board.NONE
         self.problems = []
+        self.upkeep = Upkeep(self)
+        self.occupied = ""
         self._config_disk = None
-        self._volume = None
+        self.volume = None
         self._kv = None
         self._log_file = None
         self._began_ms = now_ms()
         self._stop = asyncio.Event()
         self._reboot = False
-        self._formatting = False
 
     # Starting
 
@@ -148,25 +151,42 @@ class Appliance:
     async def _start_volume(self) -> None:
         self.volume_state = await self.machine.probe_volume()
         if self.volume_state == board.OURS:
-            await self._open_volume(False)
+            try:
+                await self._open_volume(False)
+            except CorruptData as error:
+                raise CorruptData("%s; `disk rebuild` makes the catalog anew from the segments" % error)
         else:
             self.log.warning("disk", self.disk_advice())
 
     async def _open_volume(self, fresh: bool) -> None:
         """Open the formatted disk; `fresh` prepares an empty store on it first."""
+        self.volume = await self.machine.open_volume()
+        self._log_file = LogFile(self.volume.directory)
+        self.log.add_sink(self._log_file.sink)
+        self.supervisor.spawn("log file", self._log_file.run, restart=True)
+        await self.open_store(fresh)
+
+    async def open_store(self, fresh: bool = False) -> None:
+        """Open the store on the open volume and start what works on it. Raises HalError."""
         from firmware.formats.catalog import DUPLICATES, TABLES
         from firmware.store.store import Store
 
-        self._volume = await self.machine.open_volume()
-        self._log_file = LogFile(self._volume.directory)
-        self.log.add_sink(self._log_file.sink)
-        self.supervisor.spawn("log file", self._log_file.run, restart=True)
-        disk, processor, clock = self._volume.disk, self.machine.processor, self.machine.clock
-        self._kv = self.machine.open_kv(self._volume.directory + "/catalog", TABLES, DUPLICATES)
+        disk, processor, clock = self.volume.disk, self.machine.processor, self.machine.clock
+        self._kv = self.machine.open_kv(self.volume.directory + "/catalog", TABLES, DUPLICATES)
         if fresh:
             await Store.format(disk, self._kv, processor, os.urandom(16), clock.now_ns())
         self.store = await Store.open(disk, self._kv, processor, clock)
         self.supervisor.spawn("collector", self.store.collector.run, restart=True)
+
+    async def close_store(self) -> None:
+        """Stop what works on the store, close it and its catalog; the volume stays."""
+        store, kv = self.store, self._kv
+        self.store = self._kv = None
+        if store:
+            await self.supervisor.stop("collector")
+            await store.close()
+        elif kv:
+            kv.close()
 
     async def _start_tape(self) -> None:
         from firmware.tape.service import TapeService
@@ -239,13 +259,8 @@ class Appliance:
 
     async def close_volume(self) -> None:
         """Close store, catalog, log file and disk, and unmount."""
-        store, kv, volume = self.store, self._kv, self._volume
-        self.store = self._kv = self._volume = None
-        if store:
-            await self.supervisor.stop("collector")
-            await store.close()
-        elif kv:
-            kv.close()
+        volume, self.volume = self.volume, None
+        await self.close_store()
         if self._log_file:
             self.log.remove_sink(self._log_file.sink)
             await self.supervisor.stop("log file")
@@ -265,19 +280,19 @@ class Appliance:
         busy = self.busy_with()
         if busy:
             raise Refusal("BUSY", "%s: wait until it is done" % busy)
-        self._formatting = True
+        self.occupied = "the disk is being formatted"
         try:
-            await self._end_sessions()
+            await self.end_sessions()
             await self.close_volume()
             self.volume_state = board.FOREIGN  # until it has worked
             await self.machine.format_volume()
             await self._open_volume(True)
             self.volume_state = board.OURS
         finally:
-            self._formatting = False
+            self.occupied = ""
         self.log.info("disk", "the data disk was formatted")
 
-    async def _end_sessions(self) -> None:
+    async def end_sessions(self) -> None:
         """Agents that restore would read from a store that is gone."""
         if self.server and self.store:
             for client in self.store.clients():
@@ -285,8 +300,8 @@ class Appliance:
 
     def busy_with(self) -> str:
         """What forbids to take the disk away, "" if nothing does."""
-        if self._formatting:
-            return "the disk is being formatted"
+        if self.occupied:
+            return self.occupied
         backups = self.server.status()["backups"] if self.server else 0
         if backups:
             return "%d backups are running" % backups
@@ -296,7 +311,7 @@ class Appliance:
 
     def work_directory(self) -> str:
         """Where large temporary files go: the data disk's filesystem, or memory while there is none."""
-        return self._volume.directory if self._volume else self.machine.scratch
+        return self.volume.directory if self.volume else self.machine.scratch
 
     def disk_advice(self) -> str:
         """What to do about a disk that is not in use."""

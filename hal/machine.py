@@ -85,6 +85,11 @@ class Machine:
         """hal.kv.Kv in `directory` (created if absent). `duplicates` names the tables with sorted fixed-size duplicate values."""
         raise NotImplementedError
 
+    def replace_kv(self, directory: str, by: str) -> None:
+        """The database of directory `by` takes the place of the one in `directory`, both closed. Durable on return; a cut leaves one of
+        the two in `directory`. Raises HalError."""
+        raise NotImplementedError
+
     async def listen_tcp(self, host: str, port: int):
         """hal.net.Listener. Raises BusError if the port is taken."""
         raise NotImplementedError

@@ -109,6 +109,7 @@ class Log:
         length = layout.MAP_BODY.size + 4 + len(self._segments.used())
         async with self._lock:
             for area, head in self._heads.items():
+                await self._write_last(head.segment, b"")  # it may have been sealed, and nobody heard of it
                 if head.room_for(length, self._superblock.segment_bytes):
                     await self._open(area, head)
             await self._drain()
@@ -146,9 +147,11 @@ class Log:
     async def _trail(self, segment: int, footer: int) -> None:
         """A reader without a catalog finds the footer from the segment's end."""
         body = layout.TRAILER_BODY.pack(footer)
-        record = self._record(layout.TRAILER, segment, body)
+        await self._write_last(segment, self._record(layout.TRAILER, segment, body) + body)
+
+    async def _write_last(self, segment: int, data: bytes) -> None:
         block = aligned(layout.BLOCK)
-        block[: len(record) + len(body)] = record + body
+        block[: len(data)] = data
         end = self._superblock.segment_bytes - layout.BLOCK
         await self._disk.write(super_.address(self._superblock, segment, end), block)
 

@@ -4,6 +4,8 @@ from firmware.formats import fileobject
 from firmware.formats import pack as packs
 from hal.errors import CorruptData
 
+_WINDOW = 65536  # chunks looked up in one go
+
 
 def pieces(catalog, runs):
     """Generator of (group, first of pack, pack row, from, to): chunk positions within packs, in file order; holes left out.
@@ -22,6 +24,18 @@ def pieces(catalog, runs):
             at = end
         if at != first + count:
             raise CorruptData("chunk %d of BDF %d is in no pack" % (at, group))
+
+
+def present(catalog, run):
+    """As `pieces` of one run, in windows however long it is; chunks that are in no pack are left out."""
+    group, at, count = run
+    end = at + count
+    while group != fileobject.HOLE_GROUP and at < end:
+        stop = min(end, at + _WINDOW)
+        for first, row in catalog.packs(packs.DATA, group, at, stop):
+            yield group, first, row, max(at - first, 0), min(end, first + row.count) - first
+            at = first + row.count
+        at = max(at, stop)
 
 
 def covered(runs, by) -> bool:

@@ -14,17 +14,17 @@ class Snapshot:
         self._disk = disk
         self._segments = segments
         self._superblock = superblock
-        self._txn = kv.begin()
+        self.txn = kv.begin()
         self._pin = segments.pin()
         self.superblock = super_.encode(superblock, processor)
         self.segments = []
-        for key, value in self._txn.scan(layout.SEGMENTS):
+        for key, value in self.txn.scan(layout.SEGMENTS):
             self.segments.append((int.from_bytes(key, "big"), layout.SEGMENT.unpack(value).tail))
 
     def dump(self):
         """Generator of (table, key, value) of the whole catalog at that instant."""
         for table in layout.TABLES:
-            for key, value in self._txn.scan(table):
+            for key, value in self.txn.scan(table):
                 yield table, key, value
 
     async def read(self, number: int, offset: int, buffer) -> None:
@@ -33,5 +33,5 @@ class Snapshot:
 
     def release(self) -> None:
         """Call once."""
-        self._txn.abort()
+        self.txn.abort()
         self._segments.unpin(self._pin)

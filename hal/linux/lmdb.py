@@ -10,7 +10,7 @@ from array import array
 
 from hal.errors import BusError, CorruptData, NoSpace
 from hal.kv import Kv, Txn
-from hal.linux.libc import EINVAL, failure
+from hal.linux.libc import EINVAL, O_CLOEXEC, O_RDONLY, check, failure, libc
 from hal.native import Library, address, copy_at
 
 _lmdb = Library(
@@ -309,3 +309,19 @@ class Lmdb(Kv):
         if self.env:
             _lmdb.mdb_env_close(self.env)
             self.env = 0
+
+
+def replace(directory: str, by: str) -> None:
+    """Put the closed database of `by` in the place of the closed one in `directory`, durably, by one rename. Raises HalError."""
+    for name in (directory, by):
+        try:
+            os.stat(name)
+        except OSError:
+            os.mkdir(name)
+    check(libc.rename(by + "/data.mdb", directory + "/data.mdb"), "put a database into " + directory)
+    for name in (directory, by):
+        handle = check(libc.open(name, O_RDONLY | O_CLOEXEC, 0), "open " + name)
+        try:
+            check(libc.fsync(handle), "flush " + name)
+        finally:
+            libc.close(handle)

@@ -27,6 +27,11 @@ class LinuxMachine(Machine):
 
         return Lmdb(directory, tables, duplicates, map_bytes, read_only)
 
+    def replace_kv(self, directory: str, by: str) -> None:
+        from hal.linux.lmdb import replace
+
+        replace(directory, by)
+
     async def listen_tcp(self, host: str, port: int):
         from hal.linux.net import TcpListener
 

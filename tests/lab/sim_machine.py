@@ -124,6 +124,7 @@ class SimMachine(Machine):
         self.off = ""
         self.cartridge = None
         self.drive = None
+        self.others = {}  # directory -> storage of a database that is not the catalog
 
     async def start(self) -> None:
         self.serials = [SimSerial()]
@@ -159,8 +160,11 @@ class SimMachine(Machine):
         return [self.drive]
 
     def open_kv(self, directory: str, tables, duplicates=(), map_bytes: int = 0, read_only: bool = False):
-        storage = self.storage if directory.endswith("/catalog") else SimKvStorage()
+        storage = self.storage if directory.endswith("/catalog") else self.others.setdefault(directory, SimKvStorage())
         return SimKv(storage, tables, duplicates)
+
+    def replace_kv(self, directory: str, by: str) -> None:
+        self.storage = self.others.pop(by)
 
     async def listen_tcp(self, host: str, port: int):
         from hal.linux.net import TcpListener

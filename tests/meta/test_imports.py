@@ -31,6 +31,7 @@ _MAY = {
         "firmware.version",
     ),
     "firmware.network": ("firmware.net", "firmware.core", "firmware.formats"),
+    "firmware.upkeep": ("firmware.store", "firmware.tape", "firmware.core", "firmware.formats"),
     "firmware.appliance": ("firmware",),
     "firmware.main": ("firmware", "board"),
     "firmware": (),
