@@ -38,7 +38,7 @@ async def busy(bench):
         left.append((anna, view, files))
     backup = await store.begin(bert.id)
     shared = files[b"a5"]
-    found = backup.candidates([model.crc_of(b"a5", len(shared))])
+    found = await backup.candidates([model.crc_of(b"a5", len(shared))])
     claims = [(group, index, size, model.signature(_PROCESSOR, model.cut(shared))) for _, group, index, size, _ in found]
     nonce, spans = backup.challenge(claims)
     assert await backup.prove([_PROCESSOR.blake2b(shared[o : o + n], nonce) for o, n in spans]) == [1]
