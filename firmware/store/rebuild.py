@@ -196,9 +196,9 @@ class Rebuild:
         self._highest[2] = max(self._highest[2], body.group)
         txn = self._kv.begin(write=True)
         if self._is_newer(txn, b"v" + layout.pair_key(body.client, body.view), record, offset):
-            place = (segment, record_bytes(record.length))
-            row = (body.root_group, body.root_index, body.group, body.time_ns, body.files, body.bytes, body.stored_bytes)
-            txn.put(layout.VIEWS, layout.pair_key(body.client, body.view), layout.VIEW.pack(*(row + place)))
+            place = {"segment": segment, "length": record_bytes(record.length)}
+            row = [place[name] if name in place else getattr(body, name) for name, _ in layout.VIEW.rows]
+            txn.put(layout.VIEWS, layout.pair_key(body.client, body.view), layout.VIEW.pack(*row))
         group = (body.client, layout.COMMITTED, 0, 0, 0, body.stored_bytes)
         txn.put(layout.GROUPS, layout.number_key(body.group), layout.GROUP.pack(*group))
         txn.commit()
