@@ -16,6 +16,7 @@ from agent_pc import state as states
 from agent_pc.cache import Cache
 from agent_pc.exits import STATUS, AgentError, epilog, status_of_refusal
 from agent_pc.fda.accelerator import Accelerator
+from agent_pc.mount import verb as mount
 from agent_pc.pair import pair
 from agent_pc.progress import PROGRESS, Progress
 from agent_pc.restore import verb as restore
@@ -117,6 +118,7 @@ COMMANDS = (
     ),
     *verbs.VERBS,
     *restore.VERBS,
+    *mount.VERBS,
     (
         "status",
         _status,

@@ -25,6 +25,7 @@ _TABLE = (
     ("SOURCE", 15, "a directory to back up does not exist"),
     ("UNREACHABLE", 16, "the appliance or the console port cannot be reached"),
     ("STATE", 17, "the agent's own state directory cannot be read or written"),
+    ("MOUNT", 18, "the views cannot be mounted: no FUSE, or not at that place"),
     ("INTERRUPTED", 130, "stopped by Ctrl-C"),
 )
 

@@ -47,7 +47,7 @@ class Layout:
         """Raises AgentError(PROTOCOL) where runs, lengths and size do not agree."""
         self.chunks = data_chunks(file.runs)
         self.extents: list[Extent] = []
-        self._chunk_bytes = max(1, file.chunk_bytes)
+        self.chunk_bytes = max(1, file.chunk_bytes)
         self._starts = None if lengths is None else list(itertools.accumulate(lengths, initial=0))
         parts = plan(file.runs)
         holes = sum([count for kind, count in parts if kind == "hole"])
@@ -65,15 +65,15 @@ class Layout:
             raise AgentError("PROTOCOL", f"file object: expected runs of {file.size} bytes together, got {at}")
 
     def _plausible(self) -> bool:
-        return self._starts is not None or -(-self.data_bytes // self._chunk_bytes) == self.chunks
+        return self._starts is not None or -(-self.data_bytes // self.chunk_bytes) == self.chunks
 
     def start(self, chunk: int) -> int:
         """Data before chunk number `chunk`, in bytes."""
-        return self._starts[chunk] if self._starts else min(chunk * self._chunk_bytes, self.data_bytes)
+        return self._starts[chunk] if self._starts else min(chunk * self.chunk_bytes, self.data_bytes)
 
     def chunk(self, at: int) -> int:
         """The chunk that holds byte `at` of the data."""
-        return bisect.bisect_right(self._starts, at) - 1 if self._starts else at // self._chunk_bytes
+        return bisect.bisect_right(self._starts, at) - 1 if self._starts else at // self.chunk_bytes
 
     def data(self, first: int, last: int) -> list:
         """[(offset, start, length)] of the data within bytes first .. last-1 of the file; what is not named is a hole."""

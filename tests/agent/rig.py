@@ -18,6 +18,7 @@ class Appliance:
     """`tests/agent/serve.py` in a folder. BOBBIN_TEST_PYTHON is another command line of an interpreter."""
 
     def __init__(self, folder, size_mib: int = 2048):
+        self.folder = str(folder)
         interpreter = shlex.split(os.environ.get("BOBBIN_TEST_PYTHON", sys.executable))
         environment = {**os.environ, "PYTHONPATH": _ROOT, "MICROPYPATH": _ROOT + ":.frozen"}
         self.process = subprocess.Popen(

@@ -1,0 +1,1 @@
+"""All views of this client as a read-only filesystem: `bobbin mount`."""
