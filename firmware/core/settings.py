@@ -126,6 +126,16 @@ def _minute(word: str):
     return 60 * hour + minute if hour < 24 and minute < 60 else None
 
 
+class Minute:
+    """`HH:MM`, minutes after midnight UTC for the code."""
+
+    choices = ()
+    label = "HH:MM in UTC"
+
+    def parse(self, text: str):
+        return _minute(text)
+
+
 class Secret(Text):
     """Text that is never shown and that `set` does not take."""
 
@@ -187,6 +197,21 @@ _TABLE = (
     ("policy.force_minutes", Number(0, 10080), "30", "a PC backs up however busy it is after putting it off for so long"),
     ("policy.one_filesystem", Switch(), "off", "PCs leave out filesystems mounted below what they back up"),
     ("policy.exclude", Patterns(384), "", "what no PC backs up, as patterns of .gitignore"),
+    ("keep.merge_time", Minute(), "23:59", "when a day ends: its hourly views are then merged into one daily view"),
+    ("keep.hourly_days", Number(0, 366), "0", "whole days before today of which the hourly views are kept, too"),
+    (
+        "keep.daily_days",
+        Number(1, 3660),
+        "28",
+        "when a daily view is so many days old, the oldest are merged into the baseline",
+    ),
+    ("keep.fold_days", Number(1, 3660), "14", "how many days of daily views go into the baseline at once"),
+    ("keep.deleted_days", Number(1, 36500), "30", "days that a file deleted on the PC can still be restored"),
+    ("keep.delta_percent", Number(5, 90), "50", "share of the disk for the delta area: what changed since the baselines"),
+    ("keep.urgent_percent", Number(50, 100), "95", "when the delta area is so full, its oldest views are merged at once"),
+    ("keep.urgent_days", Number(0, 366), "1", "views of the last days that a full area does not take away"),
+    ("keep.reserve_percent", Number(1, 20), "2", "share of the disk that backups leave to merges: the merge area"),
+    ("keep.compact_percent", Number(10, 90), "50", "a segment with no more than this in use is copied together with others"),
     ("log.level", Choice("debug", "info", "warning", "error"), "info", "least important entries that the log keeps"),
 )
 

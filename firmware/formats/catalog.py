@@ -27,6 +27,7 @@ META_UUID = b"uuid"  # of the store, 16 bytes
 META_EPOCH = b"epoch"  # NUMBER: times the store was opened
 META_CLIENT = b"next client"  # NUMBER
 META_GROUP = b"next group"  # NUMBER
+META_MERGE = b"merge"  # NUMBER: BDF id of the merge under way; absent if there is none
 META_ROSTER = b"roster"  # PLACE of the newest ROSTER record; absent as long as no client was removed
 
 NUMBER = Record("catalog.NUMBER", (("value", "I"),), "A counter or a count of references.")
@@ -61,9 +62,22 @@ VIEW = Record(
         ("segment", "I"),
         ("length", "I"),
         ("label", "64s"),
+        ("kind", "B"),
+        ("first_group", "I"),
+        ("attic_group", "I"),
+        ("attic_index", "I"),
+        ("attic_ns", "q"),
     ),
-    "segment, length: where its COMMIT record lies and its bytes on disk. label: UTF-8, zero padded.",
+    "segment, length: where its COMMIT record lies and its bytes on disk. label: UTF-8, zero padded. first_group: the oldest BDF "
+    "folded into it. attic: root of the tree of files deleted up to then (firmware/formats/dtf.py), group 0 if none, and its "
+    "oldest deletion.",
 )
+
+# VIEW.kind
+HOURLY = 0  # as a backup made it
+DAILY = 1  # the last one of a day, with what was deleted during it
+BASELINE = 2  # the oldest one
+VIEW_NAMES = ("hourly", "daily", "baseline")
 
 GROUP_MARK = 3  # beside pack.KINDS in keys of GARBAGE; index 0
 
@@ -98,8 +112,9 @@ AREA_NAMES = ("full", "delta", "merge")
 
 SEGMENT = Record(
     "catalog.SEGMENT",
-    (("state", "B"), ("area", "B"), ("tail", "I"), ("live", "I")),
-    "tail: bytes written. live: bytes of records that something needs; a sealed segment without any is free.",
+    (("state", "B"), ("area", "B"), ("tail", "I"), ("live", "I"), ("newest", "I")),
+    "tail: bytes written. live: bytes of records that something needs; a sealed segment without any is free. newest: the highest "
+    "BDF id of a pack in it.",
 )
 
 

@@ -40,7 +40,7 @@ SUPERBLOCK = Record(
 
 # RECORD.kind
 PACK = 1  # body: a pack as firmware/formats/pack.py
-COMMIT = 2  # body: COMMITTED; the view exists from here on
+COMMIT = 2  # body: COMMIT_BODY; the view exists from here on, or is changed
 CLIENT = 3  # body: CLIENT_BODY; replaces an earlier one of the same id
 # 4 and 5 are retired: that a view or a client was deleted must not be forgotten with the segment that says so; CLIENT and ROSTER
 # list what there is, and count as long as nothing newer does
@@ -72,8 +72,14 @@ COMMIT_BODY = Record(
         ("bytes", "Q"),
         ("stored_bytes", "Q"),
         ("label", "64s"),
+        ("kind", "B"),
+        ("first_group", "I"),
+        ("attic_group", "I"),
+        ("attic_index", "I"),
+        ("attic_ns", "q"),
     ),
-    "A backup of BDF `group` is complete and is this view. label: UTF-8, zero padded.",
+    "A backup of BDF `group` is complete and is this view; fields as catalog.VIEW. After earlier views were folded into it, another "
+    "COMMIT replaces it.",
 )
 
 CLIENT_BODY = Record(

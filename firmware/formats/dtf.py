@@ -3,7 +3,10 @@
     node := NODE, count x REF, count x (ENTRY, name, target, extras)       a LIST: entries of a directory, by name in byte order
     node := NODE, count x REF, count x (u16 length, first name)            an INDEX: parts of one large directory, in order
 
-The appliance reads NODE and REF only: what lies behind belongs to the agent. References point to items that exist already, so
+An attic is a tree that the appliance writes when it merges views: of every path that is no longer in the view, the last version, below
+directories that lead there. Each directory and each deleted entry in it has the extra ATTIC_EXTRA, packed ATTIC.
+
+A backup is taken by its NODE and REF alone: what lies behind belongs to the agent; a merge reads entries, too. References point to items that exist already, so
 the children of a node come before it and there can be no cycle. A directory's reference is the node that lists it.
 """
 
@@ -27,6 +30,7 @@ REGULAR, DIRECTORY, SYMLINK, FIFO, CHARACTER, BLOCK, SOCKET = range(7)
 # ENTRY.flags
 HARD_LINK = 1  # other entries of the same (device, inode) are the same file
 TRUNCATED = 2  # the file shrank while it was read; contents are what could be read
+DELETED = 0x80  # only in an attic: the entry was deleted, with all below it
 
 # ENTRY.label: how the contents were protected while they were read
 UNGUARDED, QUIESCED, SNAPSHOT = range(3)
@@ -57,4 +61,12 @@ EXTRA = Record(
     "dtf.EXTRA",
     (("name", Bytes(256)), ("value", Bytes(1 << 16))),
     "An extended attribute (ACLs are system.posix_acl_access and _default), or bobbin.user and bobbin.group: the owner's names.",
+)
+
+ATTIC_EXTRA = b"bobbin.deleted"
+
+ATTIC = Record(
+    "dtf.ATTIC",
+    (("deleted_ns", "q"), ("oldest_ns", "q")),
+    "deleted_ns: when it was first missing, 0 for a directory that still exists. oldest_ns: the earliest deletion at or below it.",
 )

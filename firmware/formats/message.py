@@ -44,9 +44,13 @@ VIEW = Record(
         ("bytes", "Q"),
         ("stored_bytes", "Q"),
         ("label", "64s"),
+        ("kind", "B"),
+        ("attic_group", "I"),
+        ("attic_index", "I"),
     ),
     "One restorable point in time: its DTF root, files and bytes in it, bytes that its backup added to the disk. "
-    "label: as COMMIT gave it, UTF-8, zero padded.",
+    "label: as COMMIT gave it, UTF-8, zero padded. kind: as catalog.VIEW. attic: root of the tree of deleted files that it still "
+    "offers, group 0 if none.",
 )
 
 ALL = 0xFFFFFFFF

@@ -13,6 +13,7 @@ from firmware.store.catalog import Catalog
 from firmware.store.change import Change
 from firmware.store.packs import decode, verify
 from firmware.store.rfe import Proofs
+from firmware.store.view_record import commit_record
 from hal.errors import CorruptData, NoSpace
 from hal.loop import sleep_ms
 
@@ -93,12 +94,14 @@ class Backup:
     # -- file objects
 
     async def _take_files(self, pack) -> None:
+        pin = self._store.segments.pin()  # what it reads may be moved and freed meanwhile
         catalog = Catalog(self._store.kv.begin())
         try:
             for position in range(pack.header.count):
                 await self._take_file(catalog, pack.header.first + position, intake.parse_file(pack.item(position)))
         finally:
             catalog.txn.abort()
+            self._store.segments.unpin(pin)
 
     async def _take_file(self, catalog, index: int, row) -> None:
         self._check_runs(catalog, row, await self._base_runs(catalog, row))
@@ -262,12 +265,12 @@ class Backup:
         view = store.next_view(self._client)
         name = label.encode()
         name += bytes(_LABEL_BYTES - len(name))
-        record = disk.COMMIT_BODY.pack(
-            self._client, view, self.group, root_group, root_index, time_ns, files, bytes_, self._stored, name
-        )
+        head = (root_group, root_index, self.group, time_ns, files, bytes_)
+        tail = (name, layout.HOURLY, self.group, 0, 0, 0)
+        record = commit_record(self._client, view, layout.VIEW.tuple(*(head + (self._stored, 0, 0) + tail)))
         segment, _, taken = await store.log.append(self._area, disk.COMMIT, record, reserve=0)
         change = self._take_change()
-        row = (root_group, root_index, self.group, time_ns, files, bytes_, change.stored, segment, taken, name)
+        row = head + (change.stored, segment, taken) + tail
         await store.apply(lambda catalog, live: self._commit(catalog, change, live, view, row), change, (segment,))
         self._close()
         store.collector.wake()

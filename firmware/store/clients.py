@@ -86,6 +86,18 @@ class Clients:
             raise Refusal("NOT_FOUND", "no view %d" % missing[0])
         await self._write(number, self._row(number), None, views)
 
+    async def rewrite(self, number: int) -> None:
+        """The client's record anew, as the segment that holds it is to be freed. Raises Refusal NOT_FOUND."""
+        await self._write(number, self._row(number))
+
+    async def rewrite_roster(self) -> None:
+        """As `rewrite`, for the list of clients."""
+        async with self._lock:
+            segment, _, taken = await self._store.log.append(layout.FULL, disk.ROSTER, self._roster(0), reserve=0)
+            await self._store.apply(
+                lambda catalog, live: catalog.place(live, layout.META_ROSTER, segment, taken), None, (segment,)
+            )
+
     def _row(self, number: int):
         txn = self._store.kv.begin()
         row = Catalog(txn).client(number)

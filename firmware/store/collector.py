@@ -69,9 +69,13 @@ class Collector:
     async def _items(self, keys: list) -> list:
         """[(key, children or runs)], read before the transaction. A damaged item frees nothing but itself."""
         work = []
-        for key in keys:
-            kind, group, index = layout.parse_item_key(key)
-            work.append((key, await self._load(kind, group, index)))
+        pin = self._store.segments.pin()  # packs may be moved and their segment freed meanwhile
+        try:
+            for key in keys:
+                kind, group, index = layout.parse_item_key(key)
+                work.append((key, await self._load(kind, group, index)))
+        finally:
+            self._store.segments.unpin(pin)
         return work
 
     async def _load(self, kind: int, group: int, index: int):

@@ -24,6 +24,7 @@ class _Head:
         self.segment = segment
         self.writer = writer
         self.rows = rows
+        self.newest = max([row[5] for row in rows]) if rows else 0  # BDF id
 
     def room_for(self, length: int, segment_bytes: int) -> bool:
         """Whether the record fits with a footer of one more row behind it."""
@@ -124,6 +125,7 @@ class Log:
         self._sequence += 1
         record = self._record(kind, head.segment, body)
         items, count, group, first = pack
+        head.newest = max(head.newest, group)
         head.rows.append((kind, items, count, offset, len(body), group, first, int.from_bytes(record[-4:], "little")))
         await head.writer.put(record)
         await head.writer.put(body)
@@ -161,7 +163,7 @@ class Log:
         return start + self._processor.crc32c(body, self._processor.crc32c(start)).to_bytes(4, "little")
 
     def _retire(self, head, area: int, tail: int) -> None:
-        self._segments.note(head.segment, tables.SEALED, area, tail)
+        self._segments.note(head.segment, tables.SEALED, area, tail, head.newest)
         self._buffers.append(head.writer.buffers)
 
     async def _drain(self) -> None:
@@ -190,7 +192,7 @@ class Log:
             try:
                 await self._drain()
                 for area, head in self._heads.items():
-                    self._segments.note(head.segment, tables.OPEN, area, head.writer.tail)
+                    self._segments.note(head.segment, tables.OPEN, area, head.writer.tail, head.newest)
                 await self._disk.flush()
             except HalError as error:
                 self._failed(error)

@@ -55,6 +55,7 @@ class Packs:
         self._processor = processor
         self._cache = {}
         self._order = []
+        self._era = 0
 
     async def _span(self, row, start: int, length: int, buffers=None):
         """View of `length` bytes of the segment from `start`, read through aligned blocks, into a buffer of `buffers` if given."""
@@ -100,8 +101,10 @@ class Packs:
         key = (row.segment, row.offset)
         found = self._cache.get(key)
         if found is None:
+            era = self._era
             found = decode(await self.stored(row), self._processor)
-            self._keep(key, found)
+            if era == self._era:  # else the segment may be free by now and soon hold something else
+                self._keep(key, found)
         return found
 
     def _keep(self, key, found) -> None:
@@ -115,6 +118,7 @@ class Packs:
         """Drop what is kept, for instance when segments are freed."""
         self._cache = {}
         self._order = []
+        self._era += 1
 
 
 def decode(body, processor, target=None):

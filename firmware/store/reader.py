@@ -176,7 +176,17 @@ def list_views(catalog, client: int, after: int, limit: int) -> list:
     for view, row in views:
         found.append(
             message.VIEW.tuple(
-                view, row.root_group, row.root_index, row.time_ns, row.files, row.bytes, row.stored_bytes, row.label
+                view,
+                row.root_group,
+                row.root_index,
+                row.time_ns,
+                row.files,
+                row.bytes,
+                row.stored_bytes,
+                row.label,
+                row.kind,
+                row.attic_group,
+                row.attic_index,
             )
         )
         if len(found) == limit:

@@ -60,6 +60,17 @@ class _Count(Tally):
         self._puts = []
 
 
+def _newest(rows) -> int:
+    """The highest BDF id of a pack in these footer rows."""
+    return max([0] + [row[5] for row in rows if row[0] == disk_format.PACK])
+
+
+def _weighed(value: bytes, live: int) -> bytes:
+    """A SEGMENT row with so many live bytes."""
+    row = layout.SEGMENT.unpack(value)
+    return layout.SEGMENT.pack(row.state, row.area, row.tail, live, row.newest)
+
+
 class Rebuild:
     """`kv` is empty and has TABLES. For progress: name, done_bytes, total_bytes, text. `damaged` counts records that failed their check."""
 
@@ -130,7 +141,11 @@ class Rebuild:
             if row[0] in _READERS or row[0] == disk_format.MAP:
                 area = await self._enter_record(segment, row, area)
         txn = self._kv.begin(write=True)
-        txn.put(layout.SEGMENTS, layout.number_key(segment), layout.SEGMENT.pack(layout.SEALED, area, found.tail, 0))
+        txn.put(
+            layout.SEGMENTS,
+            layout.number_key(segment),
+            layout.SEGMENT.pack(layout.SEALED, area, found.tail, 0, _newest(found.rows)),
+        )
         txn.commit()
 
     def _enter_packs(self, segment: int, rows) -> list:
@@ -336,7 +351,7 @@ class Rebuild:
                 key = layout.number_key(segment)
                 value = txn.get(layout.SEGMENTS, key)
                 if value and needed[segment]:
-                    txn.put(layout.SEGMENTS, key, layout.SEGMENT.pack(*(layout.SEGMENT.unpack(value)[:3] + (needed[segment],))))
+                    txn.put(layout.SEGMENTS, key, _weighed(value, needed[segment]))
                 elif value:
                     txn.delete(layout.SEGMENTS, key)
             txn.commit()

@@ -93,6 +93,7 @@ class Proofs:
         return False
 
     async def _proven(self, backup, group: int, index: int, size: int, signature: bytes, span, digest: bytes) -> bool:
+        pin = self._store.segments.pin()
         catalog = Catalog(self._store.kv.begin())
         try:
             if catalog.references(layout.item_key(packs.FILES, group, index)) < 0 or not self._visible(catalog, group):
@@ -105,6 +106,7 @@ class Proofs:
             return False  # damaged here: let the client send it again
         finally:
             catalog.txn.abort()
+            self._store.segments.unpin(pin)
         return expected == digest
 
     async def _digest(self, catalog, row, span) -> bytes:

@@ -22,7 +22,7 @@ class Segments:
         self._next_pin = 0
         self._limbo = []  # (segment, pins that were held when it was freed)
         self._unapplied = {}  # segment -> records appended that no transaction has counted yet
-        self._dirty = {}  # segment -> (state, area, tail) for the next transaction
+        self._dirty = {}  # segment -> (state, area, tail, newest) for the next transaction
 
     def load(self, txn) -> list:
         """Take the states over. Gives [(segment, area, tail)] of the open ones; frees sealed ones that hold nothing."""
@@ -54,6 +54,14 @@ class Segments:
         """MAP_BODY.used: what is in use, or was taken for something that no transaction knows yet."""
         return bytes(self._used)
 
+    def waiting_count(self) -> int:
+        """Segments that were freed and wait for pins."""
+        return len(self._limbo)
+
+    def is_settled(self, segment: int) -> bool:
+        """Whether every record appended to it is counted."""
+        return segment not in self._unapplied and segment not in self._dirty
+
     def free_count(self) -> int:
         """Segments that can be had now; those waiting for pins do not count."""
         return self._free - len(self._limbo)
@@ -81,10 +89,10 @@ class Segments:
         else:
             del self._unapplied[segment]
 
-    def note(self, segment: int, state: int, area: int, tail: int) -> None:
-        """For the next transaction: `tail` bytes of the segment are durable by then."""
+    def note(self, segment: int, state: int, area: int, tail: int, newest: int) -> None:
+        """For the next transaction: `tail` bytes of the segment are durable by then, `newest` is the highest BDF id in it."""
         self._states[segment] = state
-        self._dirty[segment] = (state, area, tail)
+        self._dirty[segment] = (state, area, tail, newest)
 
     def apply(self, txn, live_deltas: dict) -> list:
         """Write noted states and `live_deltas` {segment: bytes}; gives the segments that become free by this.
@@ -95,14 +103,14 @@ class Segments:
         for segment in set(self._dirty) | set(live_deltas):
             key = tables.number_key(segment)
             value = txn.get(tables.SEGMENTS, key)
-            state, area, tail, live = tables.SEGMENT.unpack(value) if value else (tables.OPEN, 0, 0, 0)
-            state, area, tail = self._dirty.get(segment, (state, area, tail))
+            state, area, tail, live, newest = tables.SEGMENT.unpack(value) if value else (tables.OPEN, 0, 0, 0, 0)
+            state, area, tail, newest = self._dirty.get(segment, (state, area, tail, newest))
             live += live_deltas.get(segment, 0)
             if state == tables.SEALED and live == 0 and segment not in self._unapplied:
                 txn.delete(tables.SEGMENTS, key)
                 free.append(segment)
             else:
-                txn.put(tables.SEGMENTS, key, tables.SEGMENT.pack(state, area, tail, live))
+                txn.put(tables.SEGMENTS, key, tables.SEGMENT.pack(state, area, tail, live, newest))
         return free
 
     def applied(self, free: list) -> None:

@@ -17,6 +17,7 @@ from firmware.store.backup import Backup
 from firmware.store.catalog import Catalog
 from firmware.store.clients import Clients
 from firmware.store.collector import Collector
+from firmware.store.compactor import Compactor
 from firmware.store.holds import Holds
 from firmware.store.packs import Packs
 from firmware.store.reader import Reader, list_views
@@ -47,8 +48,9 @@ class Store:
         self.running = {}
         self.segments = Segments(superblock.segments)
         self.packs = Packs(disk, superblock, processor)
-        self._clients = Clients(self)
+        self.roll = Clients(self)
         self.collector = Collector(self)
+        self.compactor = Compactor(self)
         self.log = None
         self.tables = None
         self._lock = asyncio.Lock()
@@ -224,22 +226,22 @@ class Store:
     # -- clients (firmware/store/clients.py)
 
     def clients(self) -> list:
-        return self._clients.all()
+        return self.roll.all()
 
     def client_by_uuid(self, uuid: bytes):
-        return self._clients.by_uuid(uuid)
+        return self.roll.by_uuid(uuid)
 
     def client_by_name(self, name: str):
-        return self._clients.by_name(name)
+        return self.roll.by_name(name)
 
     async def add_client(self, name: str):
-        return await self._clients.add(name)
+        return await self.roll.add(name)
 
     async def set_token(self, client: int, token_hash: bytes) -> None:
-        await self._clients.set_token(client, token_hash)
+        await self.roll.set_token(client, token_hash)
 
     async def remove_client(self, client: int) -> None:
-        await self._clients.remove(client)
+        await self.roll.remove(client)
 
     # -- backups and views
 
@@ -280,7 +282,7 @@ class Store:
     def _new_group(self, catalog, client: int) -> int:
         group = catalog.next_number(layout.META_GROUP)
         catalog.put_group(group, (client, layout.PENDING, 0, 0, 0, 0))
-        self._clients.change(catalog, client, pending=group)
+        self.roll.change(catalog, client, pending=group)
         return group
 
     def next_view(self, client: int) -> int:
@@ -292,7 +294,7 @@ class Store:
 
     def end_pending(self, catalog, client: int, next_view: int) -> None:
         """The client's backup became a view."""
-        self._clients.change(catalog, client, pending=0, next_view=next_view)
+        self.roll.change(catalog, client, pending=0, next_view=next_view)
 
     async def abandon_group(self, client: int, group: int) -> None:
         await self.apply(lambda catalog, live: self._abandon(catalog, client, group))
@@ -302,7 +304,7 @@ class Store:
         row = catalog.group(group)
         catalog.put_group(group, tuple(row[:1]) + (layout.ABANDONED,) + tuple(row[2:]))
         catalog.txn.put(layout.GARBAGE, layout.item_key(layout.GROUP_MARK, group, 0), b"")
-        self._clients.change(catalog, client, pending=0)
+        self.roll.change(catalog, client, pending=0)
 
     async def delete_view(self, client: int, view: int) -> None:
         """Take a view out of the list and free what only it needed. Raises Refusal NOT_FOUND."""
@@ -310,7 +312,7 @@ class Store:
 
     async def delete_views(self, client: int, views) -> None:
         """Several of one client in one transaction. Raises Refusal NOT_FOUND, and then none was deleted."""
-        await self._clients.delete_views(client, views)
+        await self.roll.delete_views(client, views)
         self.collector.wake()
 
     def drop_view(self, catalog, live: dict, client: int, view: int) -> None:
@@ -320,4 +322,6 @@ class Store:
             return
         catalog.txn.delete(layout.VIEWS, layout.pair_key(client, view))
         catalog.add_references(layout.item_key(packs.NODES, row.root_group, row.root_index), -1)
+        if row.attic_group:
+            catalog.add_references(layout.item_key(packs.NODES, row.attic_group, row.attic_index), -1)
         live[row.segment] = live.get(row.segment, 0) - row.length

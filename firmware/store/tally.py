@@ -97,6 +97,9 @@ class Tally:
             row = layout.VIEW.unpack(value)
             self._adopt(row.root_group, int.from_bytes(key[:4], "big"))
             self._refer(packs.NODES, row.root_group, row.root_index)
+            if row.attic_group:
+                self._adopt(row.attic_group, int.from_bytes(key[:4], "big"))
+                self._refer(packs.NODES, row.attic_group, row.attic_index)
             self._settle()
             await sleep_ms(0)
 

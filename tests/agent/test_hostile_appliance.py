@@ -156,7 +156,7 @@ def test_items_that_were_not_asked_for(context, case):
 
 
 def test_views_that_never_end(context):
-    rows = [(1, 0, 0, 0, 0, 0, 0)] * 4096
+    rows = [(1, 0, 0, 0, 0, 0, 0, bytes(64), 0, 0, 0)] * 4096
     session = _session(context, lambda type_, request, body: _frame(message.VIEWS, request, "", rows))
     with pytest.raises(AgentError):
         session.views()
@@ -226,7 +226,7 @@ class Tree(Session):
         self.channel = Closed()
 
     def views(self, source: str = "disk") -> tuple:
-        return "", [message.VIEW.tuple(1, 1, len(self._bodies) - 1, 0, 0, 0, 0, bytes(64))]
+        return "", [message.VIEW.tuple(1, 1, len(self._bodies) - 1, 0, 0, 0, 0, bytes(64), 0, 0, 0)]
 
     def items(self, kind: int, refs: list, source: str = "disk"):
         return [self._bodies[index] for _, index in refs]

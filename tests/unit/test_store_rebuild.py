@@ -135,7 +135,7 @@ async def test_check_names_each_kind_of_fault():
     crc, entry = next(txn.scan(layout.RFE))
     txn.abort()
     number = layout.NUMBER.unpack(count).value
-    more = layout.SEGMENT.pack(*(tuple(held[:-1]) + (held.live + 8,)))
+    more = layout.SEGMENT.pack(held.state, held.area, held.tail, held.live + 8, held.newest)
     cases = (
         ("references too high", layout.REFS, node, layout.NUMBER.pack(number + 1)),
         ("references too low", layout.REFS, node, layout.NUMBER.pack(number - 1)),

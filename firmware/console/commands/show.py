@@ -8,6 +8,7 @@ from firmware.console.commands.tape import service_of
 from firmware.console.registry import Arg, Command
 from firmware.core.log import stamp
 from firmware.core.settings import SETTINGS, Number
+from firmware.formats.catalog import VIEW_NAMES
 from firmware.version import VERSION
 
 _LOG_LINES = 20
@@ -141,12 +142,13 @@ async def _views(session, values: dict) -> dict:
 
 
 def _view(client, view) -> dict:
-    number, _, _, time_ns, files, bytes_, stored_bytes = view
+    number, _, _, time_ns, files, bytes_, stored_bytes, _, kind = view[:9]
     return {
         "client": client.name,
         "view": number,
         "time": stamp(time_ns),
         "time_ns": time_ns,
+        "kind": VIEW_NAMES[kind],
         "files": files,
         "bytes": bytes_,
         "stored_bytes": stored_bytes,
@@ -157,10 +159,18 @@ def _show_views(data: dict) -> list:
     if not data["views"]:
         return ["no views: nothing was backed up yet"]
     rows = [
-        (row["client"], row["view"], row["time"], row["files"], text.size(row["bytes"]), text.size(row["stored_bytes"]))
+        (
+            row["client"],
+            row["view"],
+            row["time"],
+            row["kind"],
+            row["files"],
+            text.size(row["bytes"]),
+            text.size(row["stored_bytes"]),
+        )
         for row in data["views"]
     ]
-    return text.table(("client", "view", "time (UTC)", "files", "size", "stored"), rows)
+    return text.table(("client", "view", "time (UTC)", "kind", "files", "size", "stored"), rows)
 
 
 async def _config(session, values: dict) -> dict:
