@@ -118,6 +118,11 @@ SEGMENT = Record(
 )
 
 
+def count_value(count: int) -> bytes:
+    """NUMBER of a count, for each item of a backup: Record.pack takes MicroPython 25 us, this 1."""
+    return struct.pack("<I", count)
+
+
 def number_key(number: int) -> bytes:
     """Key of CLIENTS, GROUPS, SEGMENTS and RFE."""
     return struct.pack(">I", number)

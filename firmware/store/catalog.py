@@ -77,7 +77,7 @@ class Catalog:
         count = self.references(key)
         if count < 0:
             return  # freed already: only its own group's abandoning does that
-        self.txn.put(layout.REFS, key, layout.NUMBER.pack(count + delta))
+        self.txn.put(layout.REFS, key, layout.count_value(count + delta))
         if count + delta == 0:
             self.txn.put(layout.GARBAGE, key, b"")
         elif count == 0:
