@@ -23,10 +23,10 @@ class Holds:
             if self._dropped > len(self._counts) + _RENEW:
                 self._renew()
 
-    # MicroPython's dict keeps a mark for each key that was deleted, and a look-up goes through all marks that follow one another:
+    # MicroPython's dict keeps a mark for each key that was deleted (a copy of it, too), and a look-up goes through all marks that follow one another:
     # after some thousand numbers in a row each took 100 us.
     def _renew(self) -> None:
-        self._counts = {item: count for item, count in self._counts.items()}
+        self._counts = dict(self._counts.items())
         self._dropped = 0
 
     def __contains__(self, item: int) -> bool:
