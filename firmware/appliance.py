@@ -29,7 +29,7 @@ _POWER_OFF_DELAY_MS = 300  # for the last console lines to leave the serial port
 
 
 class Appliance:
-    """Attributes: machine, config, log, crash_log, supervisor, identity, store, volume, tape, server, pairing, consoles; None until
+    """Attributes: machine, config, log, crash_log, supervisor, identity, store, scrub, volume, tape, server, pairing, consoles; None until
     started. `mounted` is set by the tape service: None or what offers `.label` and `.reader(client_uuid)`. `upkeep` checks and
     repairs the store; `occupied` says what it or a format does that nothing else may go on beside."""
 
@@ -37,7 +37,7 @@ class Appliance:
         self.machine = machine
         self.lan_host = machine.lan_host
         self.log = self.config = self.crash_log = self.supervisor = self.identity = None
-        self.store = self.tape = self.server = self.pairing = self.mounted = self.consoles = None
+        self.store = self.scrub = self.tape = self.server = self.pairing = self.mounted = self.consoles = None
         self.volume_state = board.NONE
         self.problems = []
         self.upkeep = Upkeep(self)
@@ -169,6 +169,7 @@ class Appliance:
     async def open_store(self, fresh: bool = False) -> None:
         """Open the store on the open volume and start what works on it. Raises HalError."""
         from firmware.formats.catalog import DUPLICATES, TABLES
+        from firmware.store.scrub import Scrub
         from firmware.store.store import Store
 
         disk, processor, clock = self.volume.disk, self.machine.processor, self.machine.clock
@@ -177,12 +178,17 @@ class Appliance:
             await Store.format(disk, self._kv, processor, os.urandom(16), clock.now_ns())
         self.store = await Store.open(disk, self._kv, processor, clock)
         self.supervisor.spawn("collector", self.store.collector.run, restart=True)
+        self.scrub = Scrub(
+            self.store, self.log, lambda: self.config.get("scrub.rate"), lambda: self.config.get("scrub.every_days")
+        )
+        self.supervisor.spawn("scrub", self.scrub.run, restart=True)
 
     async def close_store(self) -> None:
         """Stop what works on the store, close it and its catalog; the volume stays."""
         store, kv = self.store, self._kv
         self.store = self._kv = None
         if store:
+            await self.supervisor.stop("scrub")
             await self.supervisor.stop("collector")
             await store.close()
         elif kv:
@@ -329,6 +335,8 @@ class Appliance:
             found.append("the factory password is still set: change it with `password`")
         if self.store is None:
             found.append("no store: " + self.disk_advice())
+        elif self.scrub.damage.count():
+            found.append("%d packs are damaged: `store damage` names the files hit" % self.scrub.damage.count())
         return found
 
     def status(self) -> dict:
@@ -356,6 +364,7 @@ class Appliance:
             status.update(await self.machine.disk_identity())
         if self.store:
             status.update(self.store.usage())
+            status.update(self.scrub.status())
             status["uuid"] = binascii.hexlify(self.store.uuid).decode()
         return status
 

@@ -37,6 +37,16 @@ class Upkeep:
         appliance.log.info("store", "check of %d views: %d kinds of findings" % (report["views"], len(report["findings"])))
         return report
 
+    async def damage(self) -> dict:
+        """Which files and views damaged packs hit: firmware.store.scrub_names.Names.run. Raises Refusal NO_DISK, HalError."""
+        from firmware.store.scrub_names import Names
+
+        appliance = self._appliance
+        if appliance.store is None:
+            raise Refusal("NO_DISK", appliance.disk_advice())
+        await appliance.scrub.damage.locate()
+        return await Names(appliance.store, appliance.scrub.damage).run()
+
     async def rebuild(self) -> dict:
         """Make the catalog anew and open the store with it: firmware.store.rebuild.Rebuild.run. Ends the sessions of agents.
 

@@ -177,6 +177,8 @@ _TABLE = (
     ("console.password", Secret(160), "", "hash of the administrator's password"),
     ("backup.sessions", Number(1, 64), "4", "backups that may run at the same time"),
     ("backup.rate_bytes_s", Number(0, 1 << 40), "0", "bytes a second that one backup may send; 0 is as fast as it goes"),
+    ("scrub.every_days", Number(0, 3650), "30", "days between two scrubs, which read the whole disk and check it; 0 is never"),
+    ("scrub.rate", Number(1 << 20, 1 << 40), "20000000", "bytes a second that the scrub reads while nothing else works"),
     ("tape.schedule", Schedule(), "", "when the tape copy shall be complete"),
     (
         "tape.geometry",

@@ -19,8 +19,9 @@ SEGMENTS = "segments"  # segment -> SEGMENT; absent: free
 GARBAGE = (
     "garbage"  # kind, group, index -> "": nothing refers to it, to be freed; kind GROUP_MARK: a whole group to look through
 )
+DAMAGE = "damage"  # key of PACKS -> FAULT; then, per use, that key, group, index of a file object, position in the pack -> USE
 
-TABLES = (META, CLIENTS, VIEWS, GROUPS, PACKS, REFS, GRANTS, RFE, SEGMENTS, GARBAGE)
+TABLES = (META, CLIENTS, VIEWS, GROUPS, PACKS, REFS, GRANTS, RFE, SEGMENTS, GARBAGE, DAMAGE)
 DUPLICATES = (RFE,)
 
 META_UUID = b"uuid"  # of the store, 16 bytes
@@ -28,6 +29,7 @@ META_EPOCH = b"epoch"  # NUMBER: times the store was opened
 META_CLIENT = b"next client"  # NUMBER
 META_GROUP = b"next group"  # NUMBER
 META_MERGE = b"merge"  # NUMBER: BDF id of the merge under way; absent if there is none
+META_SCRUB = b"scrub"  # SCRUB
 META_ROSTER = b"roster"  # PLACE of the newest ROSTER record; absent as long as no client was removed
 
 NUMBER = Record("catalog.NUMBER", (("value", "I"),), "A counter or a count of references.")
@@ -121,6 +123,40 @@ SEGMENT = Record(
 def count_value(count: int) -> bytes:
     """NUMBER of a count, for each item of a backup: Record.pack takes MicroPython 25 us, this 1."""
     return struct.pack("<I", count)
+
+
+# FAULT.cause
+CHECKSUM = 1  # the disk gave other bytes than were written
+UNREADABLE = 2  # the disk gave nothing
+
+FAULT = Record(
+    "catalog.FAULT",
+    (("segment", "I"), ("offset", "I"), ("found_ns", "q"), ("cause", "B"), ("located", "B")),
+    "A pack that failed its check where it lay then. located: its USE rows are complete.",
+)
+
+USE = Record(
+    "catalog.USE",
+    (("count", "H"), ("offset", "Q")),
+    "So many chunks of the pack are the file object's contents from byte `offset` on.",
+)
+
+SCRUB = Record(
+    "catalog.SCRUB",
+    (("position", "9s"), ("began_ns", "q"), ("ended_ns", "q"), ("bytes", "Q"), ("found", "I")),
+    "position: key of PACKS checked last, zeros between two passes. began, bytes, found: of the pass under way or the last one. ended: "
+    "of the last whole one, 0 if there was none.",
+)
+
+
+def use_key(pack_key: bytes, group: int, index: int, position: int) -> bytes:
+    """Key of a USE in DAMAGE."""
+    return pack_key + struct.pack(">IIH", group, index, position)
+
+
+def parse_use_key(key: bytes):
+    """(pack key, group, index, position)."""
+    return (key[:9],) + struct.unpack_from(">IIH", key, 9)
 
 
 def number_key(number: int) -> bytes:

@@ -25,7 +25,7 @@ FINDINGS = {
     "references too high": ("something that no view needs any more is kept for ever", _WASTE),
     "item missing": (
         "a view refers to a file or directory that is not in the catalog",
-        _REBUILD + "; `show disk` counts damage",
+        _REBUILD + "; `disk scrub` looks for damage",
     ),
     "item not in a pack": ("a file or directory of a view has no place on the disk", _REBUILD),
     "item leaks": ("something that nothing refers to is not going to be freed", _WASTE),
@@ -37,9 +37,10 @@ FINDINGS = {
     "grant missing": ("a client may not read a file that its own view holds", _REBUILD),
     "file not offered": ("a file that others hold too would be sent again", _REBUILD + "; it costs only bandwidth"),
     "offer of nothing": ("a file is offered to clients that is not there; their claims are refused", _REBUILD),
+    "damage": ("data of views fails its check on the disk", "`store damage` names the files; agents that hold them heal it"),
     "unreadable": (
         "a pack of files or directories fails its check on the disk",
-        "`show disk` names the views; see `disk scrub`",
+        "start `disk scrub`, then `store damage` names them",
     ),
 }
 
@@ -167,7 +168,15 @@ class Check:
             other.abort()
         await self._segments(txn)
         await self._offers(txn)
+        self._damage(txn)
         return {"views": views, "files": count.items, "findings": self.findings.rows()}
+
+    def _damage(self, txn) -> None:
+        for key, value in txn.scan(layout.DAMAGE):
+            row = txn.get(layout.PACKS, key[:9])
+            fault = layout.FAULT.unpack(value) if len(key) == 9 else None
+            if fault and row and tuple(layout.PACK.unpack(row)[:2]) == (fault.segment, fault.offset):
+                self.findings.add("damage", "pack of %s" % _item(*layout.parse_item_key(key)))
 
     async def _roots(self, txn) -> int:
         views = 0

@@ -139,6 +139,10 @@ class Segments:
             pins.discard(pin)
         self._limbo = [entry for entry in self._limbo if entry[1]]
 
+    def pinned(self) -> int:
+        """How many pins are held."""
+        return len(self._pins)
+
     def states(self) -> bytes:
         """State of every segment, for snapshots and checks."""
         return bytes(self._states)

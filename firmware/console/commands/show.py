@@ -60,6 +60,8 @@ _DISK_ROWS = (
     ("live", "live_bytes", text.size),
     ("segments", "segments", str),
     ("free segments", "free_segments", str),
+    ("scrub", "scrub", str),
+    ("damaged packs", "damaged_packs", str),
     ("clients", "clients", str),
     ("views", "views", str),
 )

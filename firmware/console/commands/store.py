@@ -4,6 +4,7 @@ from firmware.console import text
 from firmware.console.progress import DETACHED, watch
 from firmware.console.registry import Command
 from firmware.console.session import Cancelled
+from firmware.formats.refusal import Refusal
 
 WORD = "REBUILD"
 
@@ -55,7 +56,32 @@ def _show_rebuild(data: dict) -> list:
     return lines
 
 
+async def _damage(session, values: dict) -> dict:
+    return await _job(session, "store damage", session.appliance.upkeep.damage)
+
+
+def _show_damage(data: dict) -> list:
+    if data["detached"]:
+        return text.wrap(data["text"])
+    if not data["packs"]:
+        return ["No damage is known; `show disk` tells how far the scrub has come."]
+    rows = [(row["client"], row["first_view"], row["last_view"], row["path"]) for row in data["files"]]
+    lines = text.table(("client", "from view", "to view", "file or directory"), rows) if rows else ["No view needs them."]
+    advice = "Agents that still hold a file heal it at the end of their next backup; else restore it from a tape."
+    return ["%d packs are damaged." % data["packs"]] + lines + (["... and more"] if data["more"] else []) + text.wrap(advice)
+
+
+async def _scrub(session, values: dict) -> dict:
+    appliance = session.appliance
+    if appliance.scrub is None:
+        raise Refusal("NO_DISK", appliance.disk_advice())
+    appliance.scrub.start()
+    return {"text": "the scrub goes on in the background; `show disk` shows it"}
+
+
 COMMANDS = (
+    Command("disk scrub", (), "read everything on the data disk now and check it", _scrub),
+    Command("store damage", (), "name the files and views that damage on the disk hits", _damage, _show_damage),
     Command("store check", (), "compare the catalog with the views and explain what differs", _check, _show_check),
     Command("disk rebuild", (), "make the catalog anew from what the segments hold", _rebuild, _show_rebuild),
 )
