@@ -38,8 +38,8 @@ def measure(command: list, servers: list, store: Path, log: Path, **options) -> 
     """`servers`: pids of the server's processes; `store`: the folder that it keeps everything in. Raises BuildError if it fails."""
     os.sync()
     for pid in _trees(servers):
-        _forget_peak(pid)
-    before = traffic.counts() + (_stored(store), _cpu_s(servers))
+        forget_peak(pid)
+    before = traffic.counts() + (_stored(store), cpu_s(servers))
     with open(log, "ab") as out:
         began = time.monotonic()
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, **options)
@@ -51,7 +51,7 @@ def measure(command: list, servers: list, store: Path, log: Path, **options) -> 
     if process.returncode:
         raise BuildError("%s: exit status %d, see %s" % (" ".join(map(str, command)), process.returncode, log))
     _settle(servers)
-    after = traffic.counts() + (_stored(store), _cpu_s(servers))
+    after = traffic.counts() + (_stored(store), cpu_s(servers))
     sent, received, stored, cpu_server_s = (now - then for now, then in zip(after, before))
     cpu_agent_s = usage.ru_utime + usage.ru_stime
     return Figures(wall_s, cpu_agent_s, cpu_server_s, sent, received, stored, rss_server_kb, rss_agent_kb)
@@ -73,7 +73,7 @@ class _Peaks:
 
     def _look(self) -> None:
         for position, pids in enumerate(self._roots):
-            self._peaks[position] = max(self._peaks[position], sum(map(_peak_kb, _trees(pids))))
+            self._peaks[position] = max(self._peaks[position], sum(map(peak_kb, _trees(pids))))
 
     def stop(self) -> list:
         self._end.set()
@@ -100,12 +100,13 @@ def _text(path) -> str:
         return ""
 
 
-def _peak_kb(pid: int) -> int:
+def peak_kb(pid: int) -> int:
+    """The most that a process had resident, kilobytes; 0 if it is gone."""
     _, _, rest = _text("/proc/%d/status" % pid).partition("VmHWM:")
     return int(rest.split()[0]) if rest else 0
 
 
-def _forget_peak(pid: int) -> None:
+def forget_peak(pid: int) -> None:
     """proc(5), clear_refs: 5 sets VmHWM back to what is resident now."""
     try:
         Path("/proc/%d/clear_refs" % pid).write_text("5")
@@ -113,7 +114,7 @@ def _forget_peak(pid: int) -> None:
         pass  # it has just ended
 
 
-def _cpu_s(pids: list) -> float:
+def cpu_s(pids: list) -> float:
     """User and system time, children waited for included: proc(5), stat, fields 14 to 17."""
     fields = (_text("/proc/%d/stat" % pid).rpartition(")")[2].split() for pid in _trees(pids))
     return sum(sum(map(int, row[11:15])) for row in fields if row) / _TICKS
@@ -123,7 +124,7 @@ def _settle(servers: list) -> None:
     """Wait until the server has nothing left to do for the command: no child is left, and no processor time is used."""
     deadline, last = time.monotonic() + _SETTLE_S, -1.0
     while time.monotonic() < deadline:
-        now = _cpu_s(servers)
+        now = cpu_s(servers)
         if now - last < 2 / _TICKS and len(_trees(servers)) == len(servers):
             return
         last = now

@@ -16,18 +16,22 @@ _SCRIPTS = {"native": ("tests/bench/native.py",), "tape": ("tests/bench/tape_ima
 def add_arguments(parser) -> None:
     parser.add_argument(
         "what",
-        choices=("backup", "appliance", "native", "tls", "tape"),
-        help="backup: Bobbin beside its peers, step by step; appliance: boot, memory, backup, restore, tape beside tar | zstd; "
+        choices=("backup", "scale", "appliance", "native", "tls", "tape"),
+        help="backup: Bobbin beside its peers, step by step; scale: 10 million entries, 1,000 agents, a view of a million files; "
+        "appliance: boot, memory, backup, restore, tape beside tar | zstd; "
         "native: the C libraries through MicroPython; tls: receive rate; tape: encoder and reader over memory",
     )
     parser.add_argument("--board", choices=("host", "qemu"), default="host", help="for appliance (default host)")
-    parser.add_argument("--report", default="", metavar="FILE", help="for backup and appliance: write the rows as JSON, too")
+    parser.add_argument(
+        "--report", default="", metavar="FILE", help="for backup, scale and appliance: write the rows as JSON, too"
+    )
     parser.add_argument("--scale", type=float, default=1.0, metavar="N", help="for backup: size of the corpus (1: 3 GiB)")
     parser.add_argument(
         "--runs", type=int, default=3, metavar="N", help="for backup: rounds that the medians are of (default 3)"
     )
     parser.add_argument("--subjects", default="", metavar="A,B", help="for backup: only these (default: all)")
-    parser.add_argument("--steps", default="", metavar="A,B", help="for backup: only these (default: all)")
+    parser.add_argument("--steps", default="", metavar="A,B", help="for backup and scale: only these (default: all)")
+    parser.add_argument("--quick", action="store_true", help="for scale: small numbers, a minute or two")
 
 
 def run(arguments) -> int:
@@ -35,6 +39,8 @@ def run(arguments) -> int:
         return _appliance(arguments.board, arguments.report)
     if arguments.what == "backup":
         return _backup(arguments)
+    if arguments.what == "scale":
+        return _scale(arguments)
     from tests.lab import micropython
 
     if arguments.what == "tls":
@@ -53,6 +59,14 @@ def _backup(arguments) -> int:
     subjects = _chosen("subjects", arguments.subjects, list(backup.SUBJECTS))
     steps = _chosen("steps", arguments.steps, [row[0] for row in backup.STEPS])
     return backup.run(arguments.scale, arguments.runs, subjects, steps, arguments.report)
+
+
+def _scale(arguments) -> int:
+    from image import setup
+    from tests.bench.scale import run as scale
+
+    setup.ensure(("peers",))
+    return scale.run(arguments.quick, _chosen("steps", arguments.steps, list(scale.PARTS)), arguments.report)
 
 
 def _chosen(what: str, given: str, known: list) -> list:

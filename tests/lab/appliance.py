@@ -21,10 +21,11 @@ _STOP_S = 20
 
 
 class HostAppliance(Administrator):
-    """`folder` keeps disk, config and log over restarts. `tapes` are iSCSI URLs. `console` is a tests.lab.console.Console, `process`
+    """`folder` keeps disk, config and log over restarts. `tapes` are iSCSI URLs, `prefix` the words of a
+    command that executes what follows it. `console` is a tests.lab.console.Console, `process`
     the subprocess; `port` the agents' port on 127.0.0.1."""
 
-    def __init__(self, folder, disk_bytes: int = DISK_BYTES, tapes=(), heap_bytes: int = 64 << 20):
+    def __init__(self, folder, disk_bytes: int = DISK_BYTES, tapes=(), heap_bytes: int = 64 << 20, prefix=()):
         self.folder = Path(folder)
         self.log_path = self.folder / "stdout.log"
         self.console = None
@@ -33,7 +34,7 @@ class HostAppliance(Administrator):
         words = ["--state", str(self.folder), "--size", str(disk_bytes), "--console", str(self.folder / "console")]
         for url in tapes:
             words += ["--tape", url]
-        self._command = micropython.command(heap_bytes) + ["firmware/main.py", "--board", "host"] + words
+        self._command = list(prefix) + micropython.command(heap_bytes) + ["firmware/main.py", "--board", "host"] + words
 
     def __enter__(self):
         self.start()
