@@ -18,6 +18,7 @@ from agent_pc.dtm.packer import Packer
 from agent_pc.dtm.sender import Sender
 from agent_pc.exits import AgentError, Cut
 from agent_pc.fdm import base
+from agent_pc.fdm.exclude import Exclusions
 from agent_pc.fdm.nodes import REF, Tree
 from agent_pc.fdm.rfe import BATCH, Elimination
 from agent_pc.fdm.scan import Counts, Scan, normal_sources
@@ -40,13 +41,15 @@ _LABEL_BYTES = 64
 
 class Options:
     """`label`: of the view; `one_filesystem`; `wait_s`: how long to wait for a slot, and for an appliance that went away;
-    `fda` (fda.accelerator.Accelerator): what is known of written regions."""
+    `fda` (fda.accelerator.Accelerator): what is known of written regions; `exclusions`, `grafts`: as fdm.scan.Scan takes them."""
 
     def __init__(self, label: str = "", one_filesystem: bool = False, wait_s: float = 300, fda=None):
         self.label = label
         self.one_filesystem = one_filesystem
         self.wait_s = wait_s
         self.fda = fda
+        self.exclusions: Exclusions | None = None
+        self.grafts: list = []
 
 
 class Result:
@@ -59,6 +62,7 @@ class Result:
         self.attempts = 0
         self.counts = Counts()
         self.problems: list = []
+        self.notes: list = []
         self.bytes_sent = 0
 
     def problem(self, path: bytes, text: str) -> None:
@@ -103,7 +107,16 @@ class Attempt:
             self._line.thread("send", sender.run),
         ]
         try:
-            scan = Scan(tree, self._event, self._result.counts, self._result.problem, self._options.one_filesystem)
+            options = self._options
+            scan = Scan(
+                tree,
+                self._event,
+                self._result.counts,
+                self._result.problem,
+                options.one_filesystem,
+                options.exclusions,
+                options.grafts,
+            )
             root = scan.run(self._sources, bases)
             self._dispatch()
             self._resolving.put(None)

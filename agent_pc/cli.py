@@ -13,13 +13,13 @@ import traceback
 from agent_pc import VERSION, console, listing
 from agent_pc import backup as backups
 from agent_pc import state as states
-from agent_pc.cache import Cache
 from agent_pc.exits import STATUS, AgentError, epilog, status_of_refusal
-from agent_pc.fda.accelerator import Accelerator
 from agent_pc.mount import verb as mount
 from agent_pc.pair import pair
 from agent_pc.progress import PROGRESS, Progress
 from agent_pc.restore import verb as restore
+from agent_pc.service import job
+from agent_pc.service import verb as service
 from agent_pc.session import Session
 from agent_pc.views import verbs
 from firmware.formats.refusal import Refusal
@@ -36,30 +36,17 @@ def _pair(arguments) -> tuple:
 
 def _backup(arguments) -> tuple:
     held = states.load(arguments.state)
-    lock = held.lock()
-    cache = Cache(held.cache_path)
     progress = Progress(arguments.progress, "backup")
-    options = backups.Options(arguments.label, arguments.one_file_system, arguments.wait, Accelerator(held.directory))
-    sessions: list = []
-
-    def connect() -> Session:
-        sessions.append(Session.open(held))
-        return sessions[-1]
-
+    options = backups.Options(arguments.label, arguments.one_file_system, arguments.wait)
     try:
-        backups.normal_sources(arguments.directory)  # before anything else: the source may not exist
-        result = backups.backup(connect(), arguments.directory, cache, options, progress, connect)
+        result = job.run(held, arguments.directory, options, progress)
     finally:
         progress.close()
-        for session in sessions:
-            session.close()
-        cache.close()
-        lock.close()
     failed = listing.failed_rows(result.problems)
     counts = result.counts
     text = (
         f"view {result.view}: {counts.files} files, {counts.bytes} bytes; {counts.new} new, {counts.modified} modified, "
-        f"{counts.redundant} redundant, {counts.touched} touched, {counts.unchanged} unchanged, {counts.deleted} deleted; {result.bytes_sent} bytes sent"
+        f"{counts.redundant} redundant, {counts.touched} touched, {counts.unchanged} unchanged, {counts.deleted} deleted, {counts.excluded} left out; {result.bytes_sent} bytes sent"
     )
     listing.complain(failed)
     return STATUS["PARTIAL"] if failed else 0, {**result.as_dict(), "failed": failed}, [text]
@@ -67,17 +54,18 @@ def _backup(arguments) -> tuple:
 
 def _status(arguments) -> tuple:
     held = states.load(arguments.state)
-    with Session.open(held) as session:
-        appliance = session.status()
-        document = {
-            "host": held.host,
-            "port": held.port,
-            "client": session.name,
-            "software": session.welcome.software,
-            "appliance": appliance,
-        }
+    agent, told = service.status(held.directory)
+    document: dict = {"host": held.host, "port": held.port, "agent": agent}
+    try:
+        with Session.open(held) as session:
+            appliance = session.status()
+            document.update(client=session.name, software=session.welcome.software, appliance=appliance)
+    except AgentError as error:
+        print(f"bobbin: {listing.safe(str(error))}", file=sys.stderr)
+        error_row = {"name": error.name, "status": error.status, "text": str(error)}
+        return error.status, {**document, "error": error_row}, told
     lines = [f"client {document['client']} of the appliance at {held.host}:{held.port} ({document['software']})"]
-    return 0, document, lines + [f"{key}: {value}" for key, value in appliance.items()]
+    return 0, document, lines + [f"{key}: {value}" for key, value in appliance.items()] + told
 
 
 def _console(arguments) -> tuple:
@@ -119,10 +107,11 @@ COMMANDS = (
     *verbs.VERBS,
     *restore.VERBS,
     *mount.VERBS,
+    *service.VERBS,
     (
         "status",
         _status,
-        "what the appliance says of itself and of this client; JSON: host, port, client, software, appliance",
+        "what the appliance says of itself and of this client; JSON: host, port, client, software, appliance, agent",
         (),
     ),
     (

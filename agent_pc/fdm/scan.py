@@ -11,6 +11,7 @@ import stat
 
 from agent_pc.exits import AgentError
 from agent_pc.fdm import metadata, mounts, nodes
+from agent_pc.fdm.exclude import TAG, is_cache
 from agent_pc.fdm.task import Directory, Link, Task, unchanged
 from firmware.formats import dtf, limits
 
@@ -22,7 +23,7 @@ class Counts:
     """What a backup found and did. `files` (by name) and `bytes` are all of the view.
 
     files = unchanged + new + modified + redundant (held already, not sent) + touched (only metadata changed) + kept (could not be
-    read: the version before it stays).
+    read: the version before it stays). excluded: names left out, each directory once; they are not in `files`.
     """
 
     files: int = 0
@@ -36,6 +37,7 @@ class Counts:
     touched: int = 0
     kept: int = 0
     deleted: int = 0
+    excluded: int = 0
     problems: int = 0
     chunks: int = 0
     chunk_bytes: int = 0
@@ -44,15 +46,34 @@ class Counts:
     bytes_sent: int = 0
 
 
-class Scan:
-    """`old`: fdm.nodes.Tree; `sink(event)`; `problem(path, text)` reports what could not be read; `one_filesystem`: stay on each source's own."""
+class _Graft:
+    """A directory listed in the root of the view that lies somewhere else; as os.DirEntry."""
 
-    def __init__(self, old: nodes.Tree, sink, counts: Counts, problem, one_filesystem: bool = False):
+    def __init__(self, name: bytes, path: bytes):
+        self.name = name
+        self.path = path
+
+    def stat(self, follow_symlinks: bool = False):
+        return os.stat(self.path, follow_symlinks=follow_symlinks)
+
+    def is_dir(self, follow_symlinks: bool = False) -> bool:
+        return True
+
+
+class Scan:
+    """`old`: fdm.nodes.Tree; `sink(event)`; `problem(path, text)` reports what could not be read; `one_filesystem`: stay on each source's own;
+    `exclusions`: fdm.exclude.Exclusions; `grafts` [(name, path)]: directories that the view shows as /name."""
+
+    def __init__(
+        self, old: nodes.Tree, sink, counts: Counts, problem, one_filesystem: bool = False, exclusions=None, grafts=()
+    ):
         self._old = old
         self._sink = sink
         self._counts = counts
         self._problem = problem
         self._one = one_filesystem
+        self._exclusions = exclusions
+        self._grafts = {name: _Graft(name, path) for name, path in grafts}
         self._device = 0
         self._pseudo = mounts.pseudo_devices()
         self._owners = metadata.Owners()
@@ -73,9 +94,13 @@ class Scan:
             self._tree(made)
             return made
         old = self._digests(made)
-        names = sorted({below[len(at)] for below in paths})
+        grafts = self._grafts if not at else {}
+        names = sorted({below[len(at)] for below in paths} | set(grafts))
         made.same = made.same and names == sorted(old)
         for name in names:
+            if name in grafts:
+                made.rows.append(self._grafted(grafts[name], old.get(name)))
+                continue
             self._step(made, (*at, name), [below for below in paths if below[len(at)] == name], bases)
         self._sink(made)
         return made
@@ -134,7 +159,7 @@ class Scan:
             if not stat.S_ISDIR(directory.status.st_mode):
                 raise OSError(0, "is no directory")
             with os.scandir(directory.path) as listing:
-                found = sorted([(entry.name, entry) for entry in listing], key=lambda row: row[0])
+                found = self._wanted(directory.path, {entry.name: entry for entry in listing})
         except OSError as error:
             self._problem(directory.path, f"cannot be listed: {error.strerror}")
             return self._unlisted(directory, old)
@@ -147,7 +172,7 @@ class Scan:
                 continue
             entry = old.pop(name, None)
             if stat.S_ISDIR(status.st_mode):
-                if self._crosses(status):
+                if self._crosses(status) and not isinstance(listed, _Graft):
                     directory.same = directory.same and entry is not None
                     directory.rows.append(self._mount_point(listed.path, name, status, entry))
                     continue
@@ -160,6 +185,28 @@ class Scan:
             directory.same = False
             self._deleted(old.values())
         return below
+
+    def _wanted(self, path: bytes, listed: dict) -> list:
+        """[(name, entry)] in order, without what is left out."""
+        if path == b"/":
+            listed.update(self._grafts)
+        names = sorted(listed)
+        rules = self._exclusions
+        if rules is not None:
+            if rules.cachedir_tag and TAG in listed and is_cache(path):
+                self._counts.excluded += len(names) - 1
+                names = [TAG]
+            prefix = path.rstrip(b"/") + b"/"
+            suspects = [name for name in rules.suspects(path, names) if name not in self._grafts]
+            out = {name for name in suspects if rules.excluded(prefix + name, listed[name].is_dir(follow_symlinks=False))}
+            self._counts.excluded += len(out)
+            names = [name for name in names if name not in out] if out else names
+        return [(name, listed[name]) for name in names]
+
+    def _grafted(self, graft, entry) -> Directory:
+        made = self._directory(graft.path, graft.name, graft.stat(), entry)
+        self._tree(made)
+        return made
 
     def _crosses(self, status) -> bool:
         return status.st_dev != self._device and (self._one or status.st_dev in self._pseudo)

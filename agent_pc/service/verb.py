@@ -1,0 +1,115 @@
+"""`bobbin agent run | config | install`, and what `bobbin status` says of the agent. Rows of the table in agent_pc/cli.py."""
+
+import os
+import random
+import signal
+
+from agent_pc import backup as backups
+from agent_pc import listing
+from agent_pc import state as states
+from agent_pc.progress import Quiet
+from agent_pc.service import install, job, runner
+from agent_pc.service import policy as policies
+from agent_pc.service.clock import Clock
+from agent_pc.service.load import Meter
+
+_WAIT_S = 60  # for a slot, or an appliance that went away: after that the scheduler decides
+
+
+def _agent(arguments) -> tuple:
+    return _ACTIONS[arguments.action](arguments)
+
+
+def _run(arguments) -> tuple:
+    held = states.load(arguments.state)
+    locked = runner.lock(held.directory)
+    before = signal.signal(signal.SIGTERM, _stop)
+
+    def backup(policy) -> dict:
+        result = job.run(held, policy.sources, backups.Options(wait_s=_WAIT_S), Quiet())
+        for row in listing.failed_rows(result.problems):
+            _say(f"{row['path']}: {row['text']}")
+        for note in result.notes:
+            _say(note)
+        return result.as_dict()
+
+    try:
+        spread = random.Random(held.client)
+        service = runner.Runner(held.directory, backup, Clock(), Meter(), say=_say, random=spread.random)
+        return service.run(arguments.once), runner.load(held.directory), []
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        locked.close()
+
+
+def _stop(number, frame):
+    raise KeyboardInterrupt
+
+
+def _say(text: str) -> None:
+    print(listing.safe(text), flush=True)
+
+
+def _config(arguments) -> tuple:
+    policy = policies.load(arguments.state)
+    rows = [
+        {
+            "key": key,
+            "value": policy.sources if key == "sources" else policy.values[key],
+            "origin": policy.origins[key],
+            "rule": rule,
+            "help": help_,
+        }
+        for key, _, _, rule, help_ in policies.ROWS
+        if key != "exclude"
+    ]
+    patterns = [{"pattern": text, "origin": origin} for text, origin in policy.patterns]
+    document = {
+        "file": os.path.join(arguments.state, policies.FILE),
+        "values": rows,
+        "exclude": patterns,
+        "notes": policy.notes,
+    }
+    lines = [f"{row['key']:<16} {row['value']!s:<14} {row['origin']:<11} {row['help']}" for row in rows]
+    lines += [f"exclude          {row['pattern']:<27}{row['origin']}" for row in patterns]
+    return 0, document, lines + policy.notes
+
+
+def _install(arguments) -> tuple:
+    user = arguments.user or (os.geteuid() != 0 and not arguments.system)
+    document, lines = install.install(arguments.state, arguments.platform, user, arguments.print)
+    return 0, document, lines
+
+
+_ACTIONS = {"run": _run, "config": _config, "install": _install}
+
+
+def status(directory: str) -> tuple:
+    """(document, lines) about the agent of this state directory."""
+    found = runner.load(directory)
+    if not found:
+        return None, ["agent: has not run yet; see bobbin agent --help"]
+    last, after = found.get("last") or {}, found.get("next")
+    lines = [f"agent: {found.get('state')}: {found.get('reason')}" + (f"; looks again {after}" if after else "")]
+    if last:
+        when = listing.stamp(int(float((last.get("stamp") or {}).get("wall_s", 0)) * 1e9))
+        lines.append(f"agent: last backup {when}: view {last.get('view')}, {last.get('files')} files ({last.get('outcome')})")
+    return found, lines
+
+
+VERBS = (
+    (
+        "agent",
+        _agent,
+        "the background service. run: back up by itself; config: what it goes by and where each value comes from (agent.toml in the "
+        "state directory, the appliance, built in); install: start it with the system. JSON: values, exclude; or path, text, steps",
+        (
+            ("action", {"choices": tuple(_ACTIONS), "help": "what to do"}),
+            ("--once", {"action": "store_true", "help": "run: look once, back up if it is time, end with its exit status"}),
+            ("--print", {"action": "store_true", "help": "install: show the file instead of writing it"}),
+            ("--platform", {"choices": tuple(install.PLATFORMS), "default": "linux", "help": "install: for which system"}),
+            ("--user", {"action": "store_true", "help": "install: for this user only (default unless root)"}),
+            ("--system", {"action": "store_true", "help": "install: for the whole system (default for root)"}),
+        ),
+    ),
+)

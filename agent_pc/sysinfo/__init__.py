@@ -1,0 +1,1 @@
+"""File differencing (FDM): what is new, modified, deleted; what the appliance already holds."""
