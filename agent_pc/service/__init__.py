@@ -1,1 +1,1 @@
-"""File differencing (FDM): what is new, modified, deleted; what the appliance already holds."""
+"""The background service: when to back up (machine), what (policy), and how it is kept running."""

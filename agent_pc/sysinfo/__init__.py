@@ -1,1 +1,1 @@
-"""File differencing (FDM): what is new, modified, deleted; what the appliance already holds."""
+"""What a bare PC must be told to become this one again: disks, filesystems, boot, packages."""
