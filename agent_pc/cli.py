@@ -14,6 +14,7 @@ from agent_pc import VERSION, console, listing
 from agent_pc import backup as backups
 from agent_pc import state as states
 from agent_pc.exits import STATUS, AgentError, epilog, status_of_refusal
+from agent_pc.guard import verb as guard
 from agent_pc.mount import verb as mount
 from agent_pc.pair import pair
 from agent_pc.progress import PROGRESS, Progress
@@ -105,6 +106,7 @@ COMMANDS = (
         ),
     ),
     *verbs.VERBS,
+    guard.ROW,
     *restore.VERBS,
     *mount.VERBS,
     *service.VERBS,

@@ -7,6 +7,7 @@ from agent_pc.fda.clones import Clones
 from agent_pc.fda.hashes import Hashes, Held, Signer
 from agent_pc.fda.regions import Regions
 from agent_pc.fda.source import Moment
+from agent_pc.guard.client import GuardLog
 from firmware.formats import fileobject, limits
 
 
@@ -15,7 +16,7 @@ class Accelerator:
 
     def __init__(self, directory: str, sources=None, rule: rules.Rule | None = None):
         self.hashes = Hashes(os.path.join(directory, "fda"))
-        self._sources = list(sources) if sources is not None else [Clones()]
+        self._sources = list(sources) if sources is not None else [GuardLog(), Clones()]
         self._rule = rule or rules.Rule()
         self._superseded: list = []
 

@@ -5,6 +5,7 @@ import dataclasses
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent_pc.fda.ranges import Journal, RangeTracking
 from agent_pc.fda.regions import Regions
 from agent_pc.fda.rule import Rule, why_sfp
 
@@ -42,3 +43,25 @@ def test_rule_of_the_patent():
     assert "turn" in why_sfp(rule, tenth, 10_000, 2)
     assert why_sfp(dataclasses.replace(rule, every=0), tenth, 10_000, 99) == ""
     assert "known" in why_sfp(rule, None, 10_000, 0)
+
+
+def test_range_tracking_needs_a_journal():
+    class Written(Journal):
+        def __init__(self):
+            self.rows: list = []
+
+        def position(self, handle):
+            return len(self.rows)
+
+        def extents(self, handle, since, until):
+            return self.rows[since:until]
+
+    assert RangeTracking().moment(b"/a", 0) is None
+    journal = Written()
+    tracking = RangeTracking(journal)
+    tracking.moment(b"/a", 0).keep(b"s")
+    journal.rows += [(100, 10), (105, 20)]
+    assert tracking.moment(b"/a", 0).changed(b"s") == Regions([(100, 125)])
+    assert tracking.moment(b"/a", 0).changed(b"t") is None
+    tracking.drop(b"s")
+    assert tracking.moment(b"/a", 0).changed(b"s") is None
