@@ -1,6 +1,7 @@
 """Packs: opened with every check when they come, built and compressed when they go. Called by session, dtm and the tests."""
 
 import hashlib
+import itertools
 import struct
 import threading
 
@@ -48,7 +49,8 @@ def _decompressor() -> zstandard.ZstdDecompressor:
 
 
 class Opened:
-    """A pack after all checks. `raw`: memoryview of the items; `lengths`, `hashes`: of each; `kind`, `first`, `group`."""
+    """A pack after all checks. `raw`: memoryview of the items; `lengths`, `hashes`: of each; `offsets`: where each begins, and
+    the end; `kind`, `first`, `group`."""
 
     def __init__(self, header, raw, lengths: list, hashes: list):
         self.kind = header.kind
@@ -57,14 +59,12 @@ class Opened:
         self.raw = raw
         self.lengths = lengths
         self.hashes = hashes
+        self.offsets = list(itertools.accumulate(lengths, initial=0))
 
-    def items(self) -> list:
-        """A memoryview for each item."""
-        out, at = [], 0
-        for length in self.lengths:
-            out.append(self.raw[at : at + length])
-            at += length
-        return out
+    def items(self, first: int = 0, end: int | None = None) -> list:
+        """A memoryview for each item from `first` to before `end`."""
+        at = self.offsets[first : None if end is None else end + 1]
+        return [self.raw[start:stop] for start, stop in itertools.pairwise(at)]
 
 
 def open_pack(body) -> Opened:

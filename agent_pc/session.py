@@ -12,8 +12,9 @@ from agent_pc import VERSION, packs, tls
 from agent_pc.bdm import prints as sets
 from agent_pc.channel import Channel
 from agent_pc.exits import AgentError
+from agent_pc.incoming import Incoming, Plan
 from agent_pc.state import State
-from firmware.formats import frame, limits, message
+from firmware.formats import frame, limits, message, pack
 
 SOURCES = {"disk": message.DISK, "tape": message.TAPE}
 _DECODERS = 2
@@ -44,6 +45,7 @@ class Session:
         self.welcome = welcome
         self.name = ready.name
         self.policy = _json(ready.policy or "{}", "policy")
+        self._mine: dict = {}  # (source, BDF id) -> whether it is this client's
         self._pool = ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode")
 
     @classmethod
@@ -139,43 +141,59 @@ class Session:
                 return label, sorted(out)
             after = out[-1].view
 
+    def plan(self, source: str = "disk") -> Plan:
+        """An empty request for items of this client's views."""
+        return Plan(lambda group: self._is_mine(group, source))
+
+    def learn(self, groups, source: str = "disk") -> None:
+        """Ask at once which of `groups` (BDF ids) are this client's own."""
+        fresh = sorted({(source, group) for group in groups}.difference(self._mine))
+        for at in range(0, len(fresh), limits.REF_ROWS):
+            part = fresh[at : at + limits.REF_ROWS]
+            answer = self.channel.call(message.OWNED_GET, (SOURCES[source], [(group,) for _, group in part]), message.OWNED)
+            self._same_count("OWNED", len(part), len(answer.owned))
+            self._mine.update({key: row[0] == 1 for key, row in zip(part, answer.owned, strict=True)})
+
+    def _is_mine(self, group: int, source: str) -> bool:
+        if (source, group) not in self._mine:
+            self.learn([group], source)
+        return self._mine[source, group]
+
+    def fetch(self, kind: int, rows: list, source: str = "disk"):
+        """Reply for the items of `rows` (Plan.rows, at most limits.REF_ROWS); give it to `stream`."""
+        return self.channel.ask(message.ITEMS_GET, SOURCES[source], kind, rows)
+
     def items(self, kind: int, refs: list, source: str = "disk"):
         """Yield bytes of each item of `refs` [(group, index)], in order; None for one that is lost. Asks one batch ahead."""
         batches = [refs[at : at + limits.REF_ROWS // 8] for at in range(0, len(refs), limits.REF_ROWS // 8)]
         asked: deque = deque()
         try:
             for batch in batches:
-                asked.append((self.channel.ask(message.ITEMS_GET, SOURCES[source], kind, batch), len(batch)))
+                asked.append((kind, *self._ask(kind, batch, source), len(batch)))
                 if len(asked) > 1:
-                    yield from self._items(kind, *asked.popleft())
+                    yield from self._items(*asked.popleft())
             while asked:
-                yield from self._items(kind, *asked.popleft())
+                yield from self._items(*asked.popleft())
         finally:
-            for reply, _ in asked:
+            for _, reply, _, _ in asked:
                 reply.abandon()
 
-    def _items(self, kind: int, reply, count: int):
-        at = 0
-        for what, value in self.stream(reply):
-            if what == "lost":
-                if value.row != at or at >= count:
-                    raise AgentError("PROTOCOL", f"appliance: LOST: expected row {at}, got {value.row}")
-                at += 1
-                yield None
-                continue
-            if value.kind != kind or at + len(value.lengths) > count:
-                raise AgentError(
-                    "PROTOCOL", f"appliance: DATA: expected {count - at} items of kind {kind} at most, got another"
-                )
-            at += len(value.lengths)
-            for item in value.items():
-                yield bytes(item)
-        if at != count:
-            raise AgentError("PROTOCOL", f"appliance: END: expected {count} items, got {at}")
+    def _ask(self, kind: int, refs: list, source: str) -> tuple:
+        if kind != pack.NODES:  # nodes are never shared
+            self.learn({group for group, _ in refs}, source)
+        plan = Plan((lambda group: True) if kind == pack.NODES else lambda group: self._is_mine(group, source))
+        for group, index in refs:
+            plan.add(group, index, 1)
+        return self.fetch(kind, plan.rows, source), plan.rows
 
-    def read(self, spans: list, source: str = "disk"):
-        """Reply for chunks of file objects [(group, index, first, count)]; give it to `stream`."""
-        return self.channel.ask(message.READ, SOURCES[source], spans)
+    def _items(self, kind: int, reply, rows: list, count: int):
+        incoming = Incoming(self.stream(reply), kind, rows)
+        for data, first, end, _ in incoming.take(count):
+            if data is None:
+                yield from [None] * end
+            else:
+                yield from map(bytes, data.items(first, end))
+        incoming.end()
 
     def stream(self, reply):
         """Yield ("data", packs.Opened) and ("lost", wire.LOST) until END. Packs are decoded and checked ahead, by other threads."""

@@ -26,7 +26,7 @@ class Wrong(Exception):
 
 
 class Writer:
-    """One file. `file` (file.FILE) says what is to come; `chunks` counts what is still missing."""
+    """One file. `file` (file.FILE) says what is to come; `runs`: its runs that hold data."""
 
     def __init__(self, target, path: tuple, entry, file):
         self._target = target
@@ -34,7 +34,7 @@ class Writer:
         self.entry = entry
         self._file = file
         self._plan = layout.plan(file.runs)
-        self.chunks = sum([count for kind, count in self._plan if kind == "data"])
+        self.runs = [run for run in file.runs if run[0] != fileobject.HOLE_GROUP]
         self._left = 0  # chunks until the next hole
         self._signer = hashlib.blake2b(digest_size=32)
         self._extents: list = []
@@ -44,25 +44,26 @@ class Writer:
         self.failed = ""
         self.lost = False  # because the appliance could not give it
 
-    def open(self) -> None:
-        """Raises OSError."""
-        self._handle = os.open(self._temporary, _FLAGS, 0o600, dir_fd=self._target.handle(self.path[:-1]))
+    def _open(self) -> None:
+        if self._handle < 0:
+            self._handle = os.open(self._temporary, _FLAGS, 0o600, dir_fd=self._target.handle(self.path[:-1]))
 
-    def write(self, raw: memoryview, lengths: list, hashes: list) -> None:
-        """The next chunks, checked already: `raw` holds them one after the other. Raises OSError, Wrong."""
-        done, at = 0, 0
-        while done < len(lengths):
+    def write(self, data, first: int, end: int) -> int:
+        """The next chunks: items first .. end-1 of `data` (packs.Opened). Gives their bytes. Raises OSError, Wrong."""
+        self._open()
+        began = self._at
+        while first < end:
             if not self._left:
                 self._advance()
-            count = min(self._left, len(lengths) - done)
-            size = sum(lengths[done : done + count])
-            if self._at + size > self._file.size:
+            stop = min(end, first + self._left)
+            at, behind = data.offsets[first], data.offsets[stop]
+            if self._at + behind - at > self._file.size:
                 raise Wrong(f"has more than the {self._file.size} bytes that its file object says")
-            self._put(raw[at : at + size])
-            self._signer.update(b"".join(hashes[done : done + count]))
-            self._left -= count
-            self.chunks -= count
-            done, at = done + count, at + size
+            self._put(data.raw[at:behind])
+            self._signer.update(b"".join(data.hashes[first:stop]))
+            self._left -= stop - first
+            first = stop
+        return self._at - began
 
     def _put(self, data: memoryview) -> None:
         if not data:
@@ -89,6 +90,7 @@ class Writer:
 
     def finish(self, replace: bool) -> list:
         """All chunks are here: check, apply metadata, take the name. Returns texts of small failures. Raises OSError, Wrong."""
+        self._open()
         if self._plan:
             try:
                 self._advance()

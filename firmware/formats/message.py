@@ -7,14 +7,13 @@ Conversations (agent first):
       PACK (no reply; an ERROR ends the backup), SYNC -> SYNCED, RFE_QUERY -> RFE_CANDIDATES,
       RFE_CLAIM -> RFE_CHALLENGE, RFE_PROOF -> RFE_VERDICT, PRINTS_GET -> PRINTS ... PRINTS(last)
     COMMIT -> COMMITTED, or ABANDON -> ABANDONED
-    VIEWS_GET -> VIEWS, ITEMS_GET -> (DATA | LOST) ... END, READ -> (DATA | LOST) ... END, STATUS_GET -> STATUS
+    VIEWS_GET -> VIEWS, OWNED_GET -> OWNED, ITEMS_GET -> (DATA | LOST) ... END, STATUS_GET -> STATUS
     anything -> ERROR
 """
 
 from firmware.formats import limits
 from firmware.formats.record import Record, Rows, Text
 
-REF = Record("wire.REF", (("group", "I"), ("index", "I")), "An item by group and index.")
 CRC = Record("wire.CRC", (("crc", "I"),), "CRC-32 of a file's name, size and time.")
 CANDIDATE = Record(
     "wire.CANDIDATE",
@@ -28,10 +27,13 @@ VERDICT = Record(
     "wire.VERDICT", (("granted", "B"),), "1: the file object may be referenced. 0: unknown, refused and absent alike."
 )
 PRINT = Record("wire.PRINT", (("length", "I"), ("weak", "I"), ("strong", "8s")), "Fingerprint of one chunk, and its length.")
-SPAN = Record(
-    "wire.SPAN",
-    (("group", "I"), ("index", "I"), ("first", "I"), ("count", "I")),
-    "Chunks first .. first+count-1 of a file object, counted over its runs without holes; count 0xFFFFFFFF: to the end.",
+GROUP = Record("wire.GROUP", (("group", "I"),), "A BDF id.")
+MINE = Record("wire.MINE", (("mine", "B"),), "1: the BDF is of the asking client. 0: another one's and absent alike.")
+STRETCH = Record(
+    "wire.STRETCH",
+    (("group", "I"), ("first", "I"), ("count", "I"), ("file_group", "I"), ("file_index", "I")),
+    "Items first .. first+count-1 of one BDF. file: where the BDF is another client's, the file object that has these chunks in "
+    "its runs and that the client may read; else 0, 0.",
 )
 VIEW = Record(
     "wire.VIEW",
@@ -53,9 +55,7 @@ VIEW = Record(
     "offers, group 0 if none.",
 )
 
-ALL = 0xFFFFFFFF
-
-# ITEMS_GET.source, READ.source, VIEWS_GET.source
+# ITEMS_GET.source, OWNED_GET.source, VIEWS_GET.source
 DISK = 0
 TAPE = 1
 
@@ -171,31 +171,28 @@ _TABLE = (
         42,
         "ITEMS_GET",
         "agent",
-        (("source", "B"), ("kind", "B"), ("refs", Rows(REF, limits.REF_ROWS))),
-        "File objects or nodes of the client's own trees. Answered by DATA in the order of refs, then END.",
+        (("source", "B"), ("kind", "B"), ("stretches", Rows(STRETCH, limits.REF_ROWS))),
+        "Items that the client may read: all of its own BDFs, file objects that it proved to hold, chunks of these. Answered by "
+        "DATA that hold exactly those items in order, then END. Neighbours are best asked for in one row: whole packs cost least.",
     ),
-    (
-        43,
-        "READ",
-        "agent",
-        (("source", "B"), ("spans", Rows(SPAN, limits.REF_ROWS))),
-        "Chunks of file objects. Answered by DATA that hold exactly those chunks in order, then END.",
-    ),
+    # 43 was READ, chunks by file object: a lookup for each file on the appliance. ITEMS_GET took its place.
     (
         44,
         "DATA",
         "appliance",
         (),
-        "Body is a pack. group and first are 0: items are those asked for next, in order.",
+        "Body is a pack: the items asked for next, in order.",
     ),
     (
         45,
         "LOST",
         "appliance",
-        (("row", "I"), ("text", Text(512))),
-        "Row `row` of the request cannot be given, or not to its end; the next DATA begins with the row after it.",
+        (("row", "I"), ("first", "I"), ("count", "I"), ("text", Text(512))),
+        "Items first .. first+count-1, counted from 0 within row `row` of the request, cannot be given; what comes next lies behind them.",
     ),
-    (46, "END", "appliance", (("lost", "I"),), "The request is answered; so many rows were lost."),
+    (46, "END", "appliance", (("lost", "I"),), "The request is answered; so many items were lost."),
+    (47, "OWNED_GET", "agent", (("source", "B"), ("groups", Rows(GROUP, limits.REF_ROWS))), "Which BDFs are the client's own?"),
+    (48, "OWNED", "appliance", (("owned", Rows(MINE, limits.REF_ROWS)),), "One for each BDF of the request, in order."),
     (50, "STATUS_GET", "agent", (), ""),
     (51, "STATUS", "appliance", (("status", Text(16384)),), "JSON."),
 )
@@ -232,10 +229,11 @@ ABANDONED = TYPES["ABANDONED"]
 VIEWS_GET = TYPES["VIEWS_GET"]
 VIEWS = TYPES["VIEWS"]
 ITEMS_GET = TYPES["ITEMS_GET"]
-READ = TYPES["READ"]
 DATA = TYPES["DATA"]
 LOST = TYPES["LOST"]
 END = TYPES["END"]
+OWNED_GET = TYPES["OWNED_GET"]
+OWNED = TYPES["OWNED"]
 STATUS_GET = TYPES["STATUS_GET"]
 STATUS = TYPES["STATUS"]
 

@@ -1,9 +1,9 @@
-"""VIEWS_GET, ITEMS_GET, READ, PRINTS_GET, STATUS_GET: what a client may see of its own. Handlers of session.py."""
+"""VIEWS_GET, OWNED_GET, ITEMS_GET, PRINTS_GET, STATUS_GET: what a client may see of its own. Handlers of session.py."""
 
 import json
 
 from firmware.formats import message
-from firmware.formats.pack import FILES, NODES
+from firmware.formats.pack import KINDS
 from firmware.formats.refusal import Refusal
 
 
@@ -13,15 +13,13 @@ class _Sink:
     def __init__(self, session, request: int):
         self._channel = session.channel
         self._request = request
-        self.rows_lost = 0
 
     async def data(self, body) -> None:
         """`body` is a pack; free to be reused on return."""
         await self._channel.send_pack(message.DATA, self._request, body)
 
-    async def lost(self, row: int, text: str) -> None:
-        self.rows_lost += 1
-        await self._channel.send(message.LOST, self._request, row, text)
+    async def lost(self, row: int, first: int, count: int, text: str) -> None:
+        await self._channel.send(message.LOST, self._request, row, first, count, text)
 
     async def prints(self, last: bool, rows: list) -> None:
         await self._channel.send(message.PRINTS, self._request, 1 if last else 0, rows)
@@ -46,19 +44,17 @@ async def views(session, request: int, values) -> None:
 
 
 async def items(session, request: int, values) -> None:
-    if values.kind not in (FILES, NODES):
-        raise Refusal("PROTOCOL", "ITEMS_GET.kind: expected %d or %d, got %d" % (FILES, NODES, values.kind))
+    if values.kind not in KINDS:
+        raise Refusal("PROTOCOL", "ITEMS_GET.kind: expected 0 to 2, got %d" % values.kind)
     reader, _ = _reader(session, values.source)
-    sink = _Sink(session, request)
-    await reader.items(values.kind, values.refs, sink)
-    await session.channel.send(message.END, request, sink.rows_lost)
+    lost = await reader.items(values.kind, values.stretches, _Sink(session, request))
+    await session.channel.send(message.END, request, min(lost, 0xFFFFFFFF))
 
 
-async def read(session, request: int, values) -> None:
+async def owned(session, request: int, values) -> None:
     reader, _ = _reader(session, values.source)
-    sink = _Sink(session, request)
-    await reader.read(values.spans, sink)
-    await session.channel.send(message.END, request, sink.rows_lost)
+    found = reader.owned([row[0] for row in values.groups])
+    await session.channel.send(message.OWNED, request, [(1 if mine else 0,) for mine in found])
 
 
 async def prints(session, request: int, values) -> None:

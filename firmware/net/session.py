@@ -47,7 +47,7 @@ TABLE = (
     (message.PRINTS_GET, _AUTHENTICATED, None, retrieve.prints),
     (message.VIEWS_GET, _AUTHENTICATED, None, retrieve.views),
     (message.ITEMS_GET, _AUTHENTICATED, None, retrieve.items),
-    (message.READ, _AUTHENTICATED, None, retrieve.read),
+    (message.OWNED_GET, _AUTHENTICATED, None, retrieve.owned),
     (message.STATUS_GET, _AUTHENTICATED, None, retrieve.status),
 )
 

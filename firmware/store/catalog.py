@@ -88,7 +88,7 @@ class Catalog:
         memo = self._found.get(kind)
         if memo is not None and memo[0] == group and memo[1] <= index < memo[1] + memo[2].count:
             return memo[1], memo[2]
-        found = self.end(layout.PACKS, layout.item_key(kind, group, 0), layout.item_key(kind, group, index + 1), True)
+        found = self.end(layout.PACKS, layout.item_key(kind, group, 0), _behind(kind, group, index + 1), True)
         if found is None:
             return None
         first = int.from_bytes(found[0][5:], "big")
@@ -109,6 +109,21 @@ class Catalog:
             found.append((int.from_bytes(key[5:], "big"), layout.PACK.unpack(value)))
         return found
 
+    def each_pack(self, kind: int, group: int, first: int, end: int):
+        """Generator of the same, for any number of packs. Close it: MicroPython would keep its cursor."""
+        start = self.pack_of(kind, group, first)
+        if start is not None:
+            yield start
+            first = start[0] + start[1].count
+        if first >= end:
+            return
+        entries = self.txn.scan(layout.PACKS, layout.item_key(kind, group, first), _behind(kind, group, end))
+        try:
+            for key, value in entries:
+                yield int.from_bytes(key[5:], "big"), layout.PACK.unpack(value)
+        finally:
+            entries.close()
+
     def put_pack(self, kind: int, group: int, first: int, row) -> None:
         self._found.pop(kind, None)
         self.txn.put(layout.PACKS, layout.item_key(kind, group, first), layout.PACK.pack(*row))
@@ -117,12 +132,21 @@ class Catalog:
         self._found.pop(kind, None)
         self.txn.delete(layout.PACKS, layout.item_key(kind, group, first))
 
-    def granted(self, client: int, kind: int, group: int, index: int) -> bool:
-        """Whether the client may refer to and read this item: its own, or a file object it proved to hold."""
+    def owned(self, client: int, group: int) -> bool:
+        """Whether the group is this client's."""
         if self._owner[0] != group:
             row = self.group(group)
             owned = row is not None and row.state != layout.ABANDONED  # its items are being freed, whoever refers to them
             self._owner = (group, row.client if owned else None)
-        if self._owner[1] == client:
+        return self._owner[1] == client
+
+    def granted(self, client: int, kind: int, group: int, index: int) -> bool:
+        """Whether the client may refer to and read this item: its own, or a file object it proved to hold."""
+        if self.owned(client, group):
             return True
         return kind == packs.FILES and self.txn.get(layout.GRANTS, layout.grant_key(group, index, client)) is not None
+
+
+def _behind(kind: int, group: int, index: int) -> bytes:
+    """Key behind all items of the group below `index`, which may be beyond the last possible one."""
+    return layout.item_key(kind, group, index) if index <= 0xFFFFFFFF else layout.item_key(kind, group + 1, 0)

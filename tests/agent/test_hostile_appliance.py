@@ -131,7 +131,7 @@ def _session(context, answer) -> Session:
 
 
 def _items(bodies: list, kind: int = pack.NODES) -> bytes:
-    return packs.build(kind, 0, 0, [(len(body), 0, packs.blake(body)) for body in bodies], bodies)
+    return packs.build(kind, 1, 0, [(len(body), 0, packs.blake(body)) for body in bodies], bodies)
 
 
 @pytest.mark.parametrize("case", ["too many", "too few", "other kind", "lost row", "wrong hash"])
@@ -146,7 +146,7 @@ def test_items_that_were_not_asked_for(context, case):
             "wrong hash": bytes(wrong),
             "lost row": b"",
         }[case]
-        first = _frame(message.LOST, request, 1, "x") if case == "lost row" else _frame(message.DATA, request, body=data)
+        first = _frame(message.LOST, request, 0, 1, 1, "x") if case == "lost row" else _frame(message.DATA, request, body=data)
         return first + _frame(message.END, request, 0)
 
     session = _session(context, answer)
@@ -180,9 +180,8 @@ def _file(size: int, signature: bytes, runs: list):
 
 def _written(folder, file, data: bytes) -> Writer:
     writer = Writer(Target(os.fsencode(folder)), (b"f",), _entry(file.size), file)
-    writer.open()
-    rows = librsync.rows(data, 8192)
-    writer.write(memoryview(data), [row[0] for row in rows], [row[2] for row in rows])
+    opened = packs.open_pack(packs.build(pack.DATA, 1, 0, librsync.rows(data, 8192), [data]))
+    writer.write(opened, 0, len(opened.lengths))
     return writer
 
 

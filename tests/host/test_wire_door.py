@@ -46,7 +46,7 @@ def test_a_client_that_does_not_read_holds_up_nobody(door, identity):
         root = message.VIEW.tuple(*wire.ask("VIEWS_GET", message.DISK, 0, expect="VIEWS").views[-1])
         deaf = known(door.address, identity)
         for _ in range(8):
-            deaf.send("READ", message.DISK, [(root.root_group, 0, 0, message.ALL)])
+            deaf.send("ITEMS_GET", message.DISK, pack.DATA, [(root.root_group, 0, 0xFFFFFFFF, 0, 0)])
         assert len(tree.restore(wire, view)[b"large"]) == 4 << 20
         deaf.close()
 

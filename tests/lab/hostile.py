@@ -224,10 +224,9 @@ def hostile_requests(target, source, address: str) -> None:
     for _ in range(40):
         try:
             with known(target.address, target.identity, address) as wire:
-                wire.send("READ", source.choice((0, 1)), [tuple(source.choice(ends) for _ in range(4)) for _ in range(30)])
-                wire.send(
-                    "ITEMS_GET", 0, source.choice((1, 2)), [(source.choice(ends), source.choice(ends)) for _ in range(4096)]
-                )
+                rows = [tuple(source.choice(ends) for _ in range(5)) for _ in range(4096)]
+                wire.send("ITEMS_GET", source.choice((0, 1)), source.choice((0, 1, 2)), rows)
+                wire.send("OWNED_GET", source.choice((0, 1)), [(source.choice(ends),) for _ in range(4096)])
                 wire.send("PRINTS_GET", source.choice(ends), source.choice(ends))
                 wire.send("VIEWS_GET", 0, source.choice(ends))
                 wire.send("STATUS_GET")

@@ -50,7 +50,7 @@ def restore(wire: Wire, view: int) -> dict:
     """{name: content} of a view that `backup` made."""
     views = {row[0]: message.VIEW.tuple(*row) for row in wire.ask("VIEWS_GET", message.DISK, 0, expect="VIEWS").views}
     root = views[view]
-    nodes, lost = wire.fetch("ITEMS_GET", message.DISK, pack.NODES, [(root.root_group, root.root_index)])
+    nodes, lost = wire.fetch("ITEMS_GET", message.DISK, pack.NODES, [(root.root_group, root.root_index, 1, 0, 0)])
     assert not lost, lost
     node = nodes[0]
     head, at = dtf.NODE.unpack_from(node)
@@ -63,8 +63,9 @@ def restore(wire: Wire, view: int) -> dict:
         entry, at = dtf.ENTRY.unpack_from(node, at)
         name = node[at : at + entry.name_bytes]
         at += entry.name_bytes
-        span = (ref.group, ref.index, 0, message.ALL)
-        chunks, lost = wire.fetch("READ", message.DISK, [span])
+        [body], lost = wire.fetch("ITEMS_GET", message.DISK, pack.FILES, [(ref.group, ref.index, 1, 0, 0)])
+        runs = [tuple(run) + (ref.group, ref.index) for run in fileobject.FILE.unpack(body).runs]
+        chunks, lost = wire.fetch("ITEMS_GET", message.DISK, pack.DATA, runs)
         assert not lost, lost
         files[name] = b"".join(chunks)
         assert len(files[name]) == entry.size

@@ -128,7 +128,7 @@ class Wire:
         return self.ask("AUTH", uuid, token, expect="READY")
 
     def fetch(self, name: str, *values):
-        """(items, rows lost) of an ITEMS_GET or READ, the packs taken apart and every hash checked."""
+        """(items, [(row, text)] lost) of an ITEMS_GET, the packs taken apart and every hash checked."""
         self.send(name, *values)
         items, lost = [], []
         while True:
@@ -139,7 +139,7 @@ class Wire:
             elif answer == "LOST":
                 lost.append((found.row, found.text))
             elif answer == "END":
-                assert found.lost == len(lost)
+                assert bool(found.lost) == bool(lost)
                 return items, lost
             else:
                 raise Refusal(REFUSALS[found.code], found.text, found.retry_s)

@@ -159,7 +159,7 @@ async def test_backup_and_what_it_gives_back():
     answer, found = await agent.ask("VIEWS_GET", message.DISK, 0)
     assert answer == "VIEWS" and found.label == "" and [row[0] for row in found.views] == [committed.view]
     view = found.views[0]
-    await agent.send("ITEMS_GET", message.DISK, pack.NODES, [(view[1], view[2])])
+    await agent.send("ITEMS_GET", message.DISK, pack.NODES, [(view[1], view[2], 1, 0, 0)])
     answer, body, _ = await agent.receive()
     assert answer == "DATA" and bytes(body[-len(_EMPTY_LIST) :]) == _EMPTY_LIST
     assert (await agent.receive())[0] == "END"
@@ -191,7 +191,7 @@ async def test_refusals_that_keep_the_connection():
 async def test_wrong_sources_and_kinds():
     door = await stored_door()
     identity = await _paired(door)
-    for name, values in (("VIEWS_GET", (2, 0)), ("ITEMS_GET", (0, 0, [])), ("ITEMS_GET", (0, 9, [])), ("READ", (7, []))):
+    for name, values in (("VIEWS_GET", (2, 0)), ("ITEMS_GET", (0, 3, [])), ("ITEMS_GET", (7, 0, [])), ("OWNED_GET", (7, []))):
         agent = await _ready(door, identity)
         await agent.send(name, *values)
         await _refused(agent, "PROTOCOL", True)
@@ -243,7 +243,7 @@ async def test_another_clients_items_look_absent():
     stranger = await _ready(door, await _paired(door, "two"))
     texts = []
     for ref in ((view[1], view[2]), (view[1] + 1000, view[2])):
-        await stranger.send("ITEMS_GET", message.DISK, pack.NODES, [ref])
+        await stranger.send("ITEMS_GET", message.DISK, pack.NODES, [ref + (1, 0, 0)])
         answer, found, _ = await stranger.receive()
         texts.append((answer, found.text.replace(str(ref[0]), "N")))
         if answer == "LOST":

@@ -146,8 +146,11 @@ async def test_a_client_cannot_refer_to_or_read_what_is_not_its_own():
     for uuid in (eve.uuid, bytes(16)):
         reader = store.reader(uuid)
         refs = [(root.root_group, root.root_index), (root.root_group, 0), (root.root_group + 1, 0), (root.root_group, 0)]
-        assert await reader.items(packs.NODES, refs, sink) == len(refs)
-        assert await reader.read([(root.root_group, 0, 0, 1)], sink) == 1
+        assert await reader.items(packs.NODES, model.stretches(refs), sink) == len(refs)
+        assert await reader.items(packs.FILES, model.stretches([(root.root_group, 0)]), sink) == 1
+        for file in ((0, 0), (root.root_group, 0), (root.root_group + 1, 0)):
+            assert await reader.items(packs.DATA, [(root.root_group, 0, 1) + file], sink) == 1
+        assert reader.owned([root.root_group, root.root_group + 1, 0]) == [False, False, False]
     assert sink.items == []
     backup = await store.begin(eve.id)
     node = model.make_node([(b"stolen", 9000, (1, root.root_group, 0))])

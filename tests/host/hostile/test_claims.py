@@ -76,7 +76,7 @@ def test_a_refused_claim_gives_no_reference(stage):
         assert _verdicts(wire, [_claim(stage.root[0], SECRET[_NAME])], _WRONG["noise"](b"")) == [0]
         assert _refer(wire, grant, stage.root[0]) == "NOT_FOUND"
     with stage.hostile() as wire:
-        _, lost = wire.fetch("READ", message.DISK, [(stage.root[0], _INDEX, 0, message.ALL)])
+        _, lost = wire.fetch("ITEMS_GET", message.DISK, pack.DATA, [(stage.root[0], _INDEX, 1, stage.root[0], _INDEX)])
         assert len(lost) == 1
 
 

@@ -118,7 +118,8 @@ def test_chunks_that_nothing_needs_referred_to_while_they_are_swept(stage):
             if name == "ERROR":
                 assert values.code == Refusal("NOT_FOUND", "").code, values.text
             else:
-                items, lost = wire.fetch("READ", message.DISK, [(after.group, after.next_file, 0, message.ALL)])
+                row = (grant.group, grant.next_data + 3, 1, after.group, after.next_file)
+                items, lost = wire.fetch("ITEMS_GET", message.DISK, pack.DATA, [row])
                 assert (items, lost) == ([data[3]], [])
 
 

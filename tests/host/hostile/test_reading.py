@@ -15,12 +15,14 @@ _ABSENT = 9  # a BDF id that nobody has; as long to write as the victim's
 
 def _requests(group: int) -> list:
     """What asks for items 0 .. 3 of a BDF, in every way there is."""
-    refs = [(group, index) for index in range(4)]
+    refs = [(group, index, 1, 0, 0) for index in range(4)]
     return [
         ("ITEMS_GET", (message.DISK, pack.FILES, refs), "END"),
         ("ITEMS_GET", (message.DISK, pack.NODES, refs), "END"),
-        ("READ", (message.DISK, [(group, index, 0, message.ALL) for index in range(4)]), "END"),
-        ("READ", (message.DISK, [(group, 1, 0, 1)]), "END"),
+        ("ITEMS_GET", (message.DISK, pack.DATA, refs), "END"),
+        ("ITEMS_GET", (message.DISK, pack.DATA, [(group, index, 1, group, index) for index in range(4)]), "END"),
+        ("ITEMS_GET", (message.DISK, pack.DATA, [(group, 0, 0xFFFFFFFF, group, 1)]), "END"),
+        ("OWNED_GET", (message.DISK, [(group,)]), "OWNED"),
         ("PRINTS_GET", (group, 1), "PRINTS"),
         ("VIEWS_GET", (message.DISK, 0), "VIEWS"),
         ("ITEMS_GET", (message.TAPE, pack.FILES, refs), "END"),
