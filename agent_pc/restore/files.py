@@ -49,12 +49,11 @@ class Files:
         if not batch:
             return
         bodies = self._session.items(pack.FILES, [entry.ref[1:] for _, entry in batch], self._source)
-        writers = [
-            (entry.ref[1:], self._writer(path, entry, body)) for (path, entry), body in zip(batch, bodies, strict=True)
-        ]
+        writers = [(entry.ref[1:], self._writer(path, entry, body)) for (path, entry), body in zip(batch, bodies, strict=True)]
         runs = [run for _, writer in writers if writer is not None for run in writer.runs]
         self._session.learn({run[0] for run in runs}, self._source)
-        plan, parts = self._session.plan(self._source), []
+        plan = self._session.plan(self._source)
+        parts: list = []
         for file, writer in writers:
             if writer is None:
                 continue

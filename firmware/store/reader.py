@@ -13,8 +13,8 @@ from firmware.formats import pack as packs
 from firmware.formats.refusal import Refusal
 from firmware.store import intake, runs
 from firmware.store.catalog import Catalog
-from firmware.store.packs import Buffers, Packs
 from firmware.store.giving import Giving, Part
+from firmware.store.packs import Buffers, Packs
 from hal.errors import HalError
 
 _PRINT_ROWS = 16384

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from firmware.formats import message
+from firmware.formats import message, pack
 from firmware.formats.refusal import CODES
 from tests.lab import tree
 from tests.lab.door_client import DoorProcess

@@ -2,8 +2,6 @@
 
 import asyncio
 
-from firmware.formats import message
-from firmware.formats import pack as packs
 from firmware.formats import tape as form
 from firmware.formats.refusal import Refusal
 from firmware.tape.service import TapeService
