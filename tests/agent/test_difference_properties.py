@@ -31,23 +31,41 @@ def no_wait_for_the_clock(monkeypatch):
     monkeypatch.setattr(reader, "_TICK_NS", 0)
 
 
-def _edited(data: bytes, edit: tuple, source: random.Random) -> tuple:
-    """(new contents, bytes that are new in them)."""
-    what, at, length, to = edit
+class _Model:
+    """A file's contents, and for each byte whether it is new since the last version: a copy of new data is new, too."""
+
+    def __init__(self, source: random.Random, size: int):
+        self._source = source
+        self.data = source.randbytes(size)
+        self._new = bytes(size)
+
+    def kept(self) -> None:
+        """This is the last version now."""
+        self._new = bytes(len(self.data))
+
+    def changed(self) -> int:
+        """Bytes that are new."""
+        return sum(self._new)
+
+    def edit(self, what: str, at: int, length: int, to: int) -> None:
+        fresh = bytes(length) if what == "zeros" else self._source.randbytes(length)
+        self.data = _edited(self.data, what, at, length, to, fresh)
+        self._new = _edited(self._new, what, at, length, to, b"\1" * length)
+
+
+def _edited(data: bytes, what: str, at: int, length: int, to: int, fresh: bytes) -> bytes:
     at = min(at, len(data))
-    length = min(length, len(data) - at) if what in ("delete", "move", "copy", "overwrite") else length
-    taken, new = data[at : at + length], source.randbytes(length)
-    rest = data[:at] + data[at + length :]
+    taken, rest = data[at : at + length], data[:at] + data[at + length :]
     to = min(to, len(rest))
     return {
-        "insert": lambda: (data[:at] + new + data[at:], length),
-        "append": lambda: (data + new, length),
-        "zeros": lambda: (data[:at] + bytes(length) + data[at:], length),
-        "delete": lambda: (rest, 0),
-        "truncate": lambda: (data[:at], 0),
-        "overwrite": lambda: (data[:at] + new + data[at + length :], length),
-        "move": lambda: (rest[:to] + taken + rest[to:], 0),
-        "copy": lambda: (data[:to] + taken + data[to:], 0),
+        "insert": lambda: data[:at] + fresh + data[at:],
+        "zeros": lambda: data[:at] + fresh + data[at:],
+        "append": lambda: data + fresh,
+        "delete": lambda: rest,
+        "truncate": lambda: data[:at],
+        "overwrite": lambda: data[:at] + fresh + data[at + length :],
+        "move": lambda: rest[:to] + taken + rest[to:],
+        "copy": lambda: data[:to] + taken + data[to:],
     }[what]()
 
 
@@ -69,38 +87,33 @@ def _is_file(held: Held, made, outcome, data: bytes) -> None:
 @example(1, 300_000, [("move", 0, 100_000, 200_000)])
 @example(1, 300_000, [("truncate", 0, 0, 0), ("append", 0, 1, 0)])
 def test_one_difference(tmp_path_factory, seed, size, edits):
-    source = random.Random(seed)
     folder = tmp_path_factory.mktemp("one")
-    held = Held()
-    data = source.randbytes(size)
-    old, _, _ = _take(held, folder, data, None)
-    changed = 0
+    held, model = Held(), _Model(random.Random(seed), size)
+    old, _, _ = _take(held, folder, model.data, None)
     for edit in edits:
-        data, new = _edited(data, edit, source)
-        changed += new
-    made, fresh, outcome = _take(held, folder, data, old)
-    _is_file(held, made, outcome, data)
-    assert fresh <= len(data)
-    if old.worth(len(data)):
-        assert fresh <= changed + _EDIT_CHUNKS * _CHUNK * len(edits), edits
+        model.edit(*edit)
+    made, fresh, outcome = _take(held, folder, model.data, old)
+    _is_file(held, made, outcome, model.data)
+    assert fresh <= len(model.data)
+    if old.worth(len(model.data)):
+        assert fresh <= model.changed() + _EDIT_CHUNKS * _CHUNK * len(edits), edits
 
 
 @_SETTINGS
 @given(st.integers(0, 1 << 32), st.integers(100_000, _LARGEST), st.lists(_EDIT, min_size=2, max_size=6))
 def test_differences_of_differences(tmp_path_factory, seed, size, edits):
     """Odd chunks pile up: each version is still right, and what one edit costs does not grow with the number of versions before it."""
-    source = random.Random(seed)
     folder = tmp_path_factory.mktemp("many")
-    held = Held()
-    data = source.randbytes(size)
-    old, _, _ = _take(held, folder, data, None)
+    held, model = Held(), _Model(random.Random(seed), size)
+    old, _, _ = _take(held, folder, model.data, None)
     for turn, edit in enumerate(edits):
-        data, changed = _edited(data, edit, source)
-        worth = old.worth(len(data))
-        old, fresh, outcome = _take(held, folder, data, old)
-        _is_file(held, old, outcome, data)
+        model.kept()
+        model.edit(*edit)
+        worth = old.worth(len(model.data))
+        old, fresh, outcome = _take(held, folder, model.data, old)
+        _is_file(held, old, outcome, model.data)
         if worth:
-            assert fresh <= changed + _EDIT_CHUNKS * _CHUNK * (turn + 1), (turn, edits)
+            assert fresh <= model.changed() + _EDIT_CHUNKS * _CHUNK * (turn + 1), (turn, edits)
 
 
 _EXTENTS = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 5)), max_size=6)  # (from, length) in blocks of 64 KiB
