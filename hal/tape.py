@@ -41,6 +41,11 @@ class Tape:
         """Write buffered data, rewind and eject. Durable on return."""
         raise NotImplementedError
 
+    async def prevent_removal(self, prevent: bool) -> None:
+        """Lock the medium into the drive, or let go of it; `unload`, `close` and a reset let go, too. Does nothing on a drive that
+        cannot lock."""
+        raise NotImplementedError
+
     async def rewind(self) -> None:
         raise NotImplementedError
 

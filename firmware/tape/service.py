@@ -208,16 +208,38 @@ class TapeService:
         machine = self._appliance.machine
         snapshot = self._appliance.store.snapshot()
         try:
+            await tape.prevent_removal(True)
             job.total_bytes = least_bytes(snapshot)
             job.text = "writing tape %s" % label.name
             return await ImageWriter(tape, machine.processor, machine.clock, snapshot, label, job.progress).run()
         finally:
             snapshot.release()
+            await self._let_go()
 
     async def _open(self, job: Job):
+        """The TapeImage of a cartridge that is locked in from now on, until `_close`."""
         job.text = "looking at the tape"
         tape, _, _ = await self._drive.cartridge()
-        return await open_image(tape, self._appliance.machine.processor)
+        await tape.prevent_removal(True)
+        try:
+            return await open_image(tape, self._appliance.machine.processor)
+        except BaseException:
+            await self._let_go()
+            raise
+
+    async def _close(self, image) -> None:
+        try:
+            await image.close()
+        finally:
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        """The cartridge may be taken out again. A drive that fails or is gone holds nothing."""
+        try:
+            if self._drive.is_open:
+                await (await self._drive.tape()).prevent_removal(False)
+        except HalError:
+            pass
 
     async def _verify(self, job: Job) -> dict:
         image = await self._open(job)
@@ -227,7 +249,7 @@ class TapeService:
             job.text = "verifying tape %s" % name
             report = await verify(image, self._appliance.machine.processor, lambda blocks: job.progress(blocks * block_bytes))
         finally:
-            await image.close()
+            await self._close(image)
         if report.lost:
             raise MediumError("tape %s is damaged: %s; what it lost is named when files are restored" % (name, report.text()))
         text = "tape %s is sound: %s, %s" % (name, report.text(), job.summary(report.blocks * block_bytes))
@@ -252,7 +274,7 @@ class TapeService:
             job.text = "reading the catalog of tape %s" % image.label.name
             mounted = await mount(image, self._appliance.machine, self._appliance.work_directory() + "/mount")
         except BaseException:
-            await image.close()
+            await self._close(image)
             raise
         self._appliance.mounted = mounted
         name = image.label.name
@@ -265,4 +287,7 @@ class TapeService:
 
     async def _release(self) -> None:
         mounted, self._appliance.mounted = self._appliance.mounted, None
-        await mounted.release()
+        try:
+            await mounted.release()
+        finally:
+            await self._let_go()

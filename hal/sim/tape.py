@@ -28,7 +28,7 @@ class Profile:
     DEFAULTS = {
         "vendor": "BOBBIN", "product": "SIMULATED TAPE", "revision": "1.00", "serial": "SIM00001", "position": "true", "origin": 0,
         "locate": True, "immediate": True, "ili": True, "stops": True, "skips": True, "descriptor": False, "spaces_protected": True,
-        "polls": 2, "max_block": 1 << 23, "min_block": 1, "residuals": True,
+        "polls": 2, "max_block": 1 << 23, "min_block": 1, "residuals": True, "locks": True,
     }  # fmt: skip
 
     def __init__(self, **traits):
@@ -43,7 +43,7 @@ PROFILES = {
     "istgt": Profile(vendor="QUANTUM", product="DLT8000", origin=1, ili=False, stops=False, skips=False, polls=0),
     "istgt_qemu": Profile(vendor="QUANTUM", product="DLT8000", origin=1, ili=False, stops=False, skips=False, polls=0, residuals=False),
     "tgt": Profile(vendor="IET", product="VIRTUAL-TAPE", position="zero", locate=False, stops=False, skips=False,
-                   spaces_protected=False, polls=0),
+                   spaces_protected=False, polls=0, locks=False),
 }  # fmt: skip
 
 
@@ -104,6 +104,7 @@ class SimTapeDrive(ScsiTransport):
         self.commands = []
         self.faults = []
         self.block_length = 0
+        self.locked = False
         self._attentions = []
         self._at = 0
         self._started = False  # moved away from the beginning since rewind, see Profile.origin
@@ -119,6 +120,7 @@ class SimTapeDrive(ScsiTransport):
         """Power on or reset: beginning of the medium, default mode."""
         self._rewound()
         self.block_length = 0
+        self.locked = False
         self.attention(0x29, 0x00)
 
     def insert(self, cartridge, announced: bool = True) -> None:
@@ -128,6 +130,12 @@ class SimTapeDrive(ScsiTransport):
         self._rewound()
         if cartridge is not None and announced:
             self.attention(0x28, 0x00)
+
+    def pull(self) -> bool:
+        """What a person does with the button at the drive; whether the cartridge came out."""
+        if not self.locked:
+            self.insert(None)
+        return not self.locked
 
     def fault(self, opcode, **what) -> None:
         self.faults.append(Fault(opcode, **what))
@@ -156,6 +164,7 @@ class SimTapeDrive(ScsiTransport):
 
     async def close(self) -> None:
         self._gone = True
+        self.locked = False
 
     def _fault(self, opcode: int):
         for fault in self.faults:
@@ -253,6 +262,8 @@ class SimTapeDrive(ScsiTransport):
     def _load_unload(self, command, data) -> None:
         self._motion(command)
         self._rewound()
+        if not command[4] & 1 and self.locked:
+            raise _Check(sns.ILLEGAL, 0x53, 0x02)
         if command[4] & 1 and self.cartridge is None:
             raise _Check(sns.NOT_READY, 0x3A, 0x00)
         if command[4] & 1 and not self.loaded:
@@ -260,7 +271,9 @@ class SimTapeDrive(ScsiTransport):
         self.loaded = bool(command[4] & 1)
 
     def _prevent(self, command, data) -> None:
-        pass
+        if not self.profile.locks:
+            raise _Check(sns.ILLEGAL, 0x20, 0x00)
+        self.locked = bool(command[4] & 3)
 
     def _locate(self, command, data) -> None:
         if not self.profile.locate:

@@ -98,8 +98,9 @@ def unload(retension: bool = False) -> bytes:
     return bytes((LOAD_UNLOAD, 0, 0, 0, _RETENSION * retension, 0))
 
 
-def allow_removal() -> bytes:
-    return bytes((PREVENT_ALLOW, 0, 0, 0, 0, 0))
+def prevent_removal(prevent: bool) -> bytes:
+    """Ref: SPC-4 6.15."""
+    return bytes((PREVENT_ALLOW, 0, 0, 0, int(prevent), 0))
 
 
 def locate(immediate: bool, block: int) -> bytes:

@@ -153,12 +153,19 @@ class SscTape(Tape):
     async def unload(self) -> None:
         await self._synchronise()
         self._lose()
-        await self._session.run(cdb.allow_removal())
+        await self._session.run(cdb.prevent_removal(False))
         for retension in (False, True):
             await self._session.demand(cdb.unload(retension))
             if await self._session.settle(cdb.MINUTE_MS) is not None:
                 return
         raise errors.Unsupported("%s: the drive ignores UNLOAD: take the cartridge out by hand" % self.name)
+
+    @_exclusive
+    async def prevent_removal(self, prevent: bool) -> None:
+        try:
+            await self._session.demand(cdb.prevent_removal(prevent))
+        except errors.Unsupported:
+            pass
 
     @_exclusive
     async def rewind(self) -> None:

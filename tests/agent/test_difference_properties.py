@@ -19,7 +19,9 @@ _LARGEST = 600_000
 _SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 
 _PLACE = st.integers(0, _LARGEST)
-_LENGTH = st.one_of(st.integers(0, 64), st.integers(0, 3 * _CHUNK), st.sampled_from([_CHUNK - 1, _CHUNK, _CHUNK + 1, 40 * _CHUNK]))
+_LENGTH = st.one_of(
+    st.integers(0, 64), st.integers(0, 3 * _CHUNK), st.sampled_from([_CHUNK - 1, _CHUNK, _CHUNK + 1, 40 * _CHUNK])
+)
 _EDIT = st.tuples(
     st.sampled_from(["insert", "delete", "overwrite", "move", "copy", "truncate", "append", "zeros"]), _PLACE, _LENGTH, _PLACE
 )

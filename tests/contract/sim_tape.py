@@ -15,6 +15,7 @@ class SimBench(tape.Bench):
     def __init__(self, profile: str):
         self.name = profile
         self.profile = PROFILES[profile]
+        self.can_lock = self.profile.locks
         self.reports_length = self.profile.ili
         self.reports_short = self.profile.ili or self.profile.residuals
 
@@ -31,6 +32,9 @@ class SimBench(tape.Bench):
     async def again(self, drive):
         await drive.close()
         return self._drive(self.drive.cartridge)
+
+    async def pull(self, drive) -> bool:
+        return self.drive.pull()
 
     async def protect(self, drive):
         self.drive.cartridge.write_protected = True

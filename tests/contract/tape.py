@@ -18,8 +18,10 @@ class Bench:
     `reports_length`: the drive reports a block that is longer than the buffer. `reports_short`: `read` gives the length of a
     shorter one, and not that of the buffer. `end_bytes`: a cartridge from `small` is full
     after about so many bytes (0: this drive has no hard end). `early`: it gives early warning before that. `can_protect`, `can_change`.
+    `can_lock`: `pull` shows whether the cartridge is locked in.
     """
 
+    can_lock = False
     reports_length = True
     reports_short = True
     end_bytes = 0
@@ -42,6 +44,10 @@ class Bench:
     async def reload(self, tape) -> None:
         """After `unload`: put the same cartridge back in and load it."""
         await tape.load()
+
+    async def pull(self, tape) -> bool:
+        """Press the button at the drive: whether the cartridge came out."""
+        raise NotImplementedError
 
     async def protect(self, tape):
         """Close `tape` and give a fresh SscTape with the same cartridge, write-protected."""
@@ -247,6 +253,28 @@ async def check_unload(bench) -> None:
     await tape.close()
 
 
+async def check_locked(bench) -> None:
+    """Locked in, everything works as before, on drives that cannot lock, too; `unload` ends it."""
+    tape = await bench.open()
+    await tape.rewind()
+    for prevent in (True, True, False, False, True):
+        await tape.prevent_removal(prevent)
+    assert not bench.can_lock or not await bench.pull(tape)
+    await wrote(tape, LAYOUT)
+    await tape.rewind()
+    for address, kind in enumerate(LAYOUT):
+        await expect(tape, address, kind)
+    await tape.prevent_removal(False)
+    await tape.prevent_removal(True)
+    if bench.can_change:
+        await tape.unload()
+        assert not (await tape.status()).loaded
+        await bench.reload(tape)
+    await tape.prevent_removal(False)
+    assert not bench.can_lock or await bench.pull(tape)
+    await tape.close()
+
+
 async def check_protected(bench) -> None:
     if not bench.can_protect:
         return
@@ -337,6 +365,7 @@ CASES = {
     "overwrite": check_overwrite,
     "reopen": check_reopen,
     "unload": check_unload,
+    "locked": check_locked,
     "protected": check_protected,
     "end": check_end,
     "damage": check_damage,

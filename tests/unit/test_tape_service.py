@@ -88,9 +88,9 @@ async def raised(kind, awaitable) -> str:
     try:
         await awaitable
     except (HalError, Refusal) as error:
-        assert isinstance(error, kind), "expected %s, got %r" % (kind.__name__, error)
+        assert isinstance(error, kind), "expected %s, got %r" % (kind, error)
         return str(error)
-    raise AssertionError("expected %s" % kind.__name__)
+    raise AssertionError("expected %s" % (kind,))
 
 
 async def mounted_files(appliance, client, view: int) -> dict:
@@ -337,3 +337,65 @@ async def test_reset_while_writing_leaves_an_unfinished_tape():
         assert told
         assert "unfinished" in await raised(NotReady, appliance.tape.mount()), fault
         assert "is complete" in (await appliance.tape.backup())["text"]
+
+
+async def _pulled_while(appliance, target, command) -> None:
+    """Somebody presses the drive's button again and again while `command` runs: nothing comes out, and the command ends well."""
+    task = asyncio.create_task(command())
+    tried = 0
+    while not task.done():
+        if appliance.tape.job is not None and appliance.tape.job.done_bytes:
+            assert not target.pull(), "the cartridge came out during tape %s" % appliance.tape.job.name
+            tried += 1
+        await sleep_ms(0)
+    await task
+    assert tried
+
+
+async def test_the_cartridge_is_locked_in_while_it_is_needed():
+    appliance, target, _, client, view = await appliance_with(Cartridge())
+    service = appliance.tape
+    await service.label("monday")
+    for command in (service.backup, service.verify):
+        await _pulled_while(appliance, target, command)
+        assert not target.locked
+    await service.mount()
+    assert not target.pull()
+    assert await mounted_files(appliance, client, view) == FILES
+    await service.unmount()
+    assert target.pull()
+
+
+async def test_a_job_that_fails_lets_go_of_the_cartridge():
+    appliance, target, _, _, _ = await appliance_with(Cartridge())
+    service = appliance.tape
+    await service.label("monday")
+    for command in (service.verify, service.mount):  # nothing is on it yet
+        await raised((HalError, Refusal), command())
+        assert not target.locked
+    target.fault(cdb.WRITE_6, sense=(0x03, 0x0C, 0x00), after=3)
+    await raised(MediumError, service.backup())
+    assert not target.locked
+    await service.label("tuesday", force=True)
+    task = asyncio.create_task(service.backup())
+    while not target.locked and not task.done():
+        await sleep_ms(0)
+    assert target.locked
+    await service.close()
+    assert not target.locked
+    try:
+        await task
+    except asyncio.CancelledError:
+        pass
+
+
+async def test_a_drive_that_cannot_lock_is_used_as_it_is():
+    appliance, target, _, client, view = await appliance_with(Cartridge())
+    target.profile = Profile(polls=0, max_block=16384, locks=False)
+    service = appliance.tape
+    await service.backup()
+    await service.verify()
+    await service.mount()
+    assert await mounted_files(appliance, client, view) == FILES
+    await service.unmount()
+    assert cdb.PREVENT_ALLOW in target.commands
