@@ -33,6 +33,7 @@ class Reader:
         self._processor = processor
         self._segments = segments
         self._buffers = Buffers()
+        self._covered = (None, [])  # a file object's (group, index), and what its runs cover
         self._client = self._find_client(client_uuid)
 
     def _find_client(self, uuid: bytes) -> int:
@@ -80,6 +81,7 @@ class Reader:
 
     async def _items(self, catalog, kind: int, stretches: list, sink) -> int:
         giving = Giving(kind, self._packs, self._buffers, self._processor, sink)
+        self._covered = (None, [])
         try:
             for row, stretch in enumerate(stretches):
                 group, first, count = stretch[:3]
@@ -119,11 +121,18 @@ class Reader:
             return all([catalog.granted(self._client, kind, group, index) for index in range(first, first + count)])
         if kind == packs.DATA and file_group:
             try:
-                file = await self._file(catalog, file_group, file_index)
+                spans = await self._spans(catalog, file_group, file_index)
             except _Lost:
                 return False
-            return runs.covered(((group, first, count),), file.runs)
+            return runs.within((group, first, count), spans)
         return False
+
+    async def _spans(self, catalog, group: int, index: int) -> list:
+        """What a file object's runs cover; that of the last one is kept: rows about one file follow each other. Raises _Lost."""
+        if self._covered[0] != (group, index):
+            file = await self._file(catalog, group, index)
+            self._covered = ((group, index), runs.joined(file.runs))
+        return self._covered[1]
 
     async def _file(self, catalog, group: int, index: int):
         """FILE tuple of a file object that the client may read. Raises _Lost."""

@@ -40,15 +40,18 @@ def present(catalog, run):
 
 def covered(runs, by) -> bool:
     """Whether every chunk of `runs` (one group each) lies in some run of `by`."""
-    spans = _joined(by)
-    for group, first, count in runs:
-        at = _last(spans, group, first)
-        if at < 0 or spans[at][0] != group or spans[at][2] < first + count:
-            return False
-    return True
+    spans = joined(by)
+    return all([within(run, spans) for run in runs])
 
 
-def _joined(runs) -> list:
+def within(run, spans: list) -> bool:
+    """Whether every chunk of `run` lies in `spans`, which `joined` made."""
+    group, first, count = run
+    at = _last(spans, group, first)
+    return at >= 0 and spans[at][0] == group and spans[at][2] >= first + count
+
+
+def joined(runs) -> list:
     """Sorted [group, first, end] that overlap nowhere and touch nowhere."""
     spans = []
     for group, first, count in sorted([run for run in runs if run[0] != fileobject.HOLE_GROUP]):

@@ -43,7 +43,7 @@ async def test_items_of_an_abandoned_backup_cannot_be_referred_to():
     await refused("NOT_FOUND", _pack(backup, packs.FILES, [_object(gone, 0)]))
     await refused("NOT_FOUND", backup.commit(gone, 0, 0, 1, 1))
     sink = model.Sink(_PROCESSOR)
-    assert await store.reader(client.uuid).items(packs.NODES, [(gone, 0)], sink) == 1
+    assert await store.reader(client.uuid).items(packs.NODES, [(gone, 0, 1, 0, 0)], sink) == 1
     await backup.abandon()
     await store.collector.drain()
     await audit(store)
