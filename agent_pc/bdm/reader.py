@@ -2,6 +2,8 @@
 
 ("chunks", buffer, rows)      new chunks: rows [(length, weak, hash)] of buffer
 ("runs", runs, prints)        chunks that the appliance holds
+("early", key, buffer, rows)  new chunks of a later place, before they are lost (guard.ahead)
+("late", key, first, rows)    this is their place, or that of some of them
 ("hole", length)
 ("restart",)                  the file changed: forget what came
 ("same",)                     contents are those of the old version
@@ -16,6 +18,7 @@ import time
 from agent_pc.bdm import contents, librsync
 from agent_pc.bdm.difference import Difference, Misfit
 from agent_pc.fda import difference as written
+from agent_pc.guard import ahead
 from firmware.formats import dtf, fileobject, limits
 
 _TRIES = 3
@@ -191,10 +194,10 @@ def _whole(reading: _Reading):
         if offset > at:
             messages.append(("hole", offset - at))
         signer.extent(offset)
-        for block in contents.blocks(reading.handle, offset, length):
-            rows = librsync.rows(block, chunk_bytes)
-            signer.rows(rows)
-            messages.append(("chunks", block, rows))
+        for message in ahead.messages(reading.handle, offset, length, chunk_bytes):
+            if message[0] != "early":
+                signer.rows(message[-1])
+            messages.append(message)
             if size > contents.BLOCK_BYTES:
                 yield from messages
                 messages.clear()

@@ -22,6 +22,7 @@ class _Parts:
         self.runs: list = []
         self.prints: list = []
         self.chunks = 0
+        self.early: dict = {}  # key -> first chunk
         self.reused = False
         self.same = False
 
@@ -97,6 +98,14 @@ class Assembly:
                 self._chunks(parts, message[1], message[2])
                 shown += len(message[1])
                 self._progress.done(len(message[1]))
+            elif kind == "early":
+                parts.early[message[1]] = self._packer.chunks(message[2], message[3])
+                self._counted(message[2], message[3])
+                shown += len(message[2])
+                self._progress.done(len(message[2]))
+            elif kind == "late":
+                parts.add(self._packer.group, parts.early[message[1]] + message[2], len(message[3]))
+                parts.prints.append(message[3])
             elif kind == "runs":
                 for run in message[1]:
                     parts.add(*run)
@@ -116,6 +125,9 @@ class Assembly:
     def _chunks(self, parts: _Parts, buffer, rows: list) -> None:
         parts.add(self._packer.group, self._packer.chunks(buffer, rows), len(rows))
         parts.prints.append(rows)
+        self._counted(buffer, rows)
+
+    def _counted(self, buffer, rows: list) -> None:
         self._counts.chunks += len(rows)
         self._counts.chunk_bytes += len(buffer)
 

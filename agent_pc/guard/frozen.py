@@ -3,8 +3,9 @@
 Ref: patent, active file manager: "if the file is written to during the backup operation, the AFM preserves the data to be backed up".
 """
 
+import errno
 import os
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 
 from agent_pc.fda.regions import Regions
 from agent_pc.guard.spool import Full, Spool
@@ -23,7 +24,8 @@ class Frozen:
         self.written = Regions()  # since the moment, whatever they held
         self.stamp = (0, 0)  # (mtime_ns, size) as the guard left the file last
         self._spool = spool
-        self._saved = Regions()
+        self._saved = Regions()  # nothing in it needs to be saved
+        self._released = Regions()
         self._starts: list = []
         self._rows: list = []  # (start, end, place in the spool), by start
         spool.enter()
@@ -53,9 +55,24 @@ class Frozen:
         self._rows.insert(at, (start, end, place))
         self._saved.add(start, end)
 
+    def saved(self) -> list:
+        """[(start, end)] of what only the spool has."""
+        return [(start, end) for start, end, _ in self._rows]
+
+    def release(self, start: int, end: int) -> None:
+        """The reader has these bytes and will not read them again."""
+        low, high = bisect_left(self._starts, start), bisect_left(self._starts, end)
+        for row in self._rows[low:high]:
+            self._spool.free(row[2], row[1] - row[0])
+        del self._starts[low:high], self._rows[low:high]
+        self._saved.add(start, end)
+        self._released.add(start, end)
+
     def read(self, offset: int, length: int) -> bytes:
-        """Contents at the moment; short at its end."""
+        """Contents at the moment; short at its end. Raises OSError for what was released."""
         end = min(offset + length, self.status.st_size)
+        if self._released.within(offset, end):
+            raise OSError(errno.EIO, "was released")
         out, at = [], offset
         while at < end:
             row = self._row(at)

@@ -144,6 +144,14 @@ class Hold:
         with self.inode.lock:
             return self.frozen.read(offset, length)
 
+    def saved(self) -> list:
+        with self.inode.lock:
+            return self.frozen.saved()
+
+    def release(self, start: int, end: int) -> None:
+        with self.inode.lock:
+            self.frozen.release(start, end)
+
     def close(self) -> None:
         with self.inode.lock:
             self.inode.frozen.remove(self.frozen)

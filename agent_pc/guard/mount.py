@@ -81,6 +81,8 @@ class Guarded(Passthrough):
             return hold.frozen.broken.encode()
         if name == names.STAT:
             return names.STAT_ROW.pack(*[getattr(hold.frozen.status, field) for field in names.STAT_FIELDS])
+        if name == names.SAVED:
+            return b"".join([names.RANGE.pack(*row) for row in hold.saved()[: names.RANGES]])
         regions = self._inodes.changed(hold, name[len(names.CHANGED) :]) if name.startswith(names.CHANGED) else None
         if regions is None:
             raise OSError(mfusepy.ENOATTR, "not known")
@@ -91,6 +93,8 @@ class Guarded(Passthrough):
             return super().setxattr(path, name, value, options, position)
         if name == names.KEEP:
             self._inodes.keep(self._hold(path), value.hex())
+        elif name == names.RELEASE:
+            self._hold(path).release(*names.RANGE.unpack(value))
         elif name == names.DROP and path == _TOP:
             self._inodes.drop(value.hex())
         else:

@@ -3,7 +3,8 @@
     .bobbin-guard/NONCE/PATH     PATH below the source as it is when it is opened, until it is closed. No listing shows it.
 
 and, on the open file, extended attributes: STATE (read): why it is no longer that, or empty; STAT (read): its stat then; CHANGED + signature in hex (read): RANGE rows of what was
-written since that version, absent if not known; KEEP (write): the contents at this moment have this signature; on the
+written since that version, absent if not known; SAVED (read): RANGE rows of what was overwritten meanwhile and waits in the spool;
+RELEASE (write): a RANGE that the reader has and will not read again; KEEP (write): the contents at this moment have this signature; on the
 directory .bobbin-guard: DROP (write): a signature that nobody will ask for.
 """
 
@@ -14,6 +15,8 @@ SUBTYPE = "bobbin-guard"  # of the mount: fuse.bobbin-guard
 STATE = "user.bobbin.state"
 STAT = "user.bobbin.stat"
 CHANGED = "user.bobbin.changed."
+SAVED = "user.bobbin.saved"
+RELEASE = "user.bobbin.release"
 KEEP = "user.bobbin.keep"
 DROP = "user.bobbin.drop"
 

@@ -1,7 +1,10 @@
 """One backup with everything around it: lock, cache, sessions, policy, system information. For `bobbin backup` and the service."""
 
+import os
+
 from agent_pc import backup as backups
 from agent_pc.cache import Cache
+from agent_pc.fda import clones
 from agent_pc.fda.accelerator import Accelerator
 from agent_pc.fdm.exclude import literal
 from agent_pc.service import policy as policies
@@ -24,7 +27,8 @@ def run(held, directories: list, options: backups.Options, progress) -> backups.
         session = connect()
         policies.keep_network(held.directory, session.policy)
         policy = policies.Policy(user, session.policy)
-        options.exclusions = policy.exclusions(literal(held.directory) + "/cache-*")
+        own = [f"{literal(held.directory)}/{name}" for name in ("cache-*", "fda/", "guard/")]
+        options.exclusions = policy.exclusions(*own, os.fsdecode(clones.DIRECTORY) + "/")
         options.one_filesystem = options.one_filesystem or policy.one_filesystem
         options.fda = options.fda or Accelerator(held.directory)
         result = backups.backup(session, directories, cache, options, progress, connect)

@@ -174,3 +174,14 @@ def test_what_no_view_holds_answers_for_nothing(appliance, agent, volume, tmp_pa
     status, document = told(capsys, agent, "backup", path)
     assert status == 0 and document["modified"] == 1 and read[0] == 10 * _PAGE
     assert _restored(agent, path, tmp_path) == path.read_bytes()
+
+
+def test_the_clones_are_not_backed_up(appliance, agent, volume, tmp_path, capsys):
+    _database(volume / "whole")
+    for _ in range(2):  # the directory is made by the first
+        assert told(capsys, agent, "backup", volume)[0] == 0
+    status, document = told(capsys, agent, "ls", volume)
+    names = [row["name"] for row in document["entries"]]
+    assert "whole" in names
+    status, document = told(capsys, agent, "ls", volume / os.fsdecode(DIRECTORY))
+    assert status != 0 or not [row for row in document["entries"] if len(row["name"]) == 64]
