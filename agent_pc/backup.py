@@ -123,6 +123,7 @@ class Attempt:
             for thread in threads:
                 self._line.join(thread)
             self._result.counts.packs += sender.packs
+            scan.uncount()
             self._commit(root, time_ns)
         except (Stopped, Cut):
             raise self._reason() from None

@@ -22,6 +22,7 @@ from agent_pc.restore import verb as restore
 from agent_pc.service import job
 from agent_pc.service import verb as service
 from agent_pc.session import Session
+from agent_pc.sysinfo import verb as sysinfo
 from agent_pc.views import verbs
 from firmware.formats.refusal import Refusal
 
@@ -110,6 +111,7 @@ COMMANDS = (
     *restore.VERBS,
     *mount.VERBS,
     *service.VERBS,
+    *sysinfo.VERBS,
     (
         "status",
         _status,

@@ -46,20 +46,6 @@ class Counts:
     bytes_sent: int = 0
 
 
-class _Graft:
-    """A directory listed in the root of the view that lies somewhere else; as os.DirEntry."""
-
-    def __init__(self, name: bytes, path: bytes):
-        self.name = name
-        self.path = path
-
-    def stat(self, follow_symlinks: bool = False):
-        return os.stat(self.path, follow_symlinks=follow_symlinks)
-
-    def is_dir(self, follow_symlinks: bool = False) -> bool:
-        return True
-
-
 class Scan:
     """`old`: fdm.nodes.Tree; `sink(event)`; `problem(path, text)` reports what could not be read; `one_filesystem`: stay on each source's own;
     `exclusions`: fdm.exclude.Exclusions; `grafts` [(name, path)]: directories that the view shows as /name."""
@@ -73,11 +59,12 @@ class Scan:
         self._problem = problem
         self._one = one_filesystem
         self._exclusions = exclusions
-        self._grafts = {name: _Graft(name, path) for name, path in grafts}
+        self._grafts = dict(grafts)
         self._device = 0
         self._pseudo = mounts.pseudo_devices()
         self._owners = metadata.Owners()
         self._links: dict = {}
+        self._extra: list = []  # Tasks of grafts
 
     def run(self, sources: list, bases: dict) -> Directory:
         """The finished root "/". `sources`: absolute paths, none within another; `bases`: path -> old Entry of that directory."""
@@ -99,7 +86,7 @@ class Scan:
         made.same = made.same and names == sorted(old)
         for name in names:
             if name in grafts:
-                made.rows.append(self._grafted(grafts[name], old.get(name)))
+                made.rows.append(self._grafted(name, old.get(name)))
                 continue
             self._step(made, (*at, name), [below for below in paths if below[len(at)] == name], bases)
         self._sink(made)
@@ -164,6 +151,7 @@ class Scan:
             self._problem(directory.path, f"cannot be listed: {error.strerror}")
             return self._unlisted(directory, old)
         below = []
+        grafts = {name: self._grafted(name, old.pop(name, None)) for name in self._grafts} if directory.path == b"/" else {}
         for name, listed in found:
             try:
                 status = listed.stat(follow_symlinks=False)
@@ -172,7 +160,7 @@ class Scan:
                 continue
             entry = old.pop(name, None)
             if stat.S_ISDIR(status.st_mode):
-                if self._crosses(status) and not isinstance(listed, _Graft):
+                if self._crosses(status):
                     directory.same = directory.same and entry is not None
                     directory.rows.append(self._mount_point(listed.path, name, status, entry))
                     continue
@@ -184,12 +172,12 @@ class Scan:
         if old:
             directory.same = False
             self._deleted(old.values())
+        if grafts:
+            directory.rows = sorted([*directory.rows, *grafts.values()], key=_name)
         return below
 
     def _wanted(self, path: bytes, listed: dict) -> list:
         """[(name, entry)] in order, without what is left out."""
-        if path == b"/":
-            listed.update(self._grafts)
         names = sorted(listed)
         rules = self._exclusions
         if rules is not None:
@@ -197,16 +185,39 @@ class Scan:
                 self._counts.excluded += len(names) - 1
                 names = [TAG]
             prefix = path.rstrip(b"/") + b"/"
-            suspects = [name for name in rules.suspects(path, names) if name not in self._grafts]
+            suspects = rules.suspects(path, names)
             out = {name for name in suspects if rules.excluded(prefix + name, listed[name].is_dir(follow_symlinks=False))}
             self._counts.excluded += len(out)
             names = [name for name in names if name not in out] if out else names
-        return [(name, listed[name]) for name in names]
+        return [(name, listed[name]) for name in names if path != b"/" or name not in self._grafts]
 
-    def _grafted(self, graft, entry) -> Directory:
-        made = self._directory(graft.path, graft.name, graft.stat(), entry)
-        self._tree(made)
+    def _grafted(self, name: bytes, entry) -> Directory:
+        """A directory that lies somewhere else. It is not the user's, so it does not count."""
+        path = self._grafts[name]
+        counts, sink = self._counts, self._sink
+        self._counts, self._sink = Counts(), self._aside(sink)
+        try:
+            made = self._directory(path, name, os.lstat(path), entry)
+            self._tree(made)
+        finally:
+            self._counts, self._sink = counts, sink
         return made
+
+    def _aside(self, sink):
+        def kept(event) -> None:
+            self._extra.append(event)
+            sink(event)
+
+        return kept
+
+    def uncount(self) -> None:
+        """Once all is sent: what the next threads counted of the grafts goes, too."""
+        for task in self._extra:
+            if type(task) is Task and task.slot:
+                setattr(self._counts, task.found, getattr(self._counts, task.found) - 1)
+            elif type(task) is Task:
+                self._counts.files += 1
+                self._counts.bytes += task.status.st_size
 
     def _crosses(self, status) -> bool:
         return status.st_dev != self._device and (self._one or status.st_dev in self._pseudo)
@@ -292,6 +303,10 @@ class Scan:
             elif entry.type == dtf.DIRECTORY and entry.ref[0] == dtf.NODE_REF and depth < limits.TREE_DEPTH:
                 [(parts, _)] = self._old.directories([entry.ref[1:]])
                 waiting.extend([(below, depth + 1) for _, _, listed in parts for below in listed])
+
+
+def _name(row) -> bytes:
+    return row[0] if type(row) is tuple else row.name
 
 
 def normal_sources(arguments: list) -> list:

@@ -16,6 +16,7 @@ from agent_pc.restore import metadata
 from agent_pc.restore.files import Files
 from agent_pc.restore.paths import Target
 from agent_pc.restore.special import Special
+from agent_pc.sysinfo.collect import NAME as SYSTEM
 from agent_pc.views import walk
 from agent_pc.views.choose import choose
 from firmware.formats import dtf
@@ -74,7 +75,10 @@ class Restore:
                     self._one(path, entry)
                 if entry.type == dtf.DIRECTORY:
                     for below, row in walk.below(self._tree, path, entry, lambda at, text: self._report(at, text, True)):
-                        self._one(below, row)
+                        if (
+                            path or below[0] != SYSTEM
+                        ):  # of the PC it came from: not part of what is put back, unless it is named
+                            self._one(below, row)
             self._files.finish()
             self._link_all()
             self._finish_directories()

@@ -9,6 +9,7 @@ from agent_pc.fda.accelerator import Accelerator
 from agent_pc.fdm.exclude import literal
 from agent_pc.service import policy as policies
 from agent_pc.session import Session
+from agent_pc.sysinfo import collect
 
 
 def run(held, directories: list, options: backups.Options, progress) -> backups.Result:
@@ -30,6 +31,7 @@ def run(held, directories: list, options: backups.Options, progress) -> backups.
         own = [f"{literal(held.directory)}/{name}" for name in ("cache-*", "fda/", "guard/")]
         options.exclusions = policy.exclusions(*own, os.fsdecode(clones.DIRECTORY) + "/")
         options.one_filesystem = options.one_filesystem or policy.one_filesystem
+        options.grafts = collect.refresh(held.directory)
         options.fda = options.fda or Accelerator(held.directory)
         result = backups.backup(session, directories, cache, options, progress, connect)
         result.notes = policy.notes

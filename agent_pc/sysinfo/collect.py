@@ -1,0 +1,165 @@
+"""Collects the table and keeps it as a file that every view carries as /.bobbin/system.json. Called by service.job.
+
+Nothing here can fail a backup: what is missing, late or refused is noted in its place.
+"""
+
+import glob
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+from agent_pc.sysinfo import table
+
+NAME = b".bobbin"  # in the root of a view
+FILE = "system.json"
+_FOLDER = "recovery"
+_KEY = "recovery.json"  # beside the folder: what it was collected from
+_AGAIN_S = 86400
+_TIMEOUT_S = 20
+_BYTES = 4 << 20  # of one row
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_VERSION = 1
+
+
+def collect() -> dict:
+    """{"version", "parts": [{"name", "from", "text" or "missing"}]}."""
+    return {"version": _VERSION, "parts": [part for row in table.ROWS for part in _KINDS[row[1]](row[0], row[2])]}
+
+
+def _part(name: str, source: str, text: str | None, missing: str = "") -> dict:
+    return {"name": name, "from": source, **({"missing": missing} if text is None else {"text": text})}
+
+
+def _file(name: str, paths) -> list:
+    found = [path for path in paths if os.path.exists(path)]
+    return [_read(name, found[0])] if found else [_part(name, paths[0], None, "no such file")]
+
+
+def _files(name: str, pattern: str) -> list:
+    return [_read(name, path) for path in sorted(glob.glob(pattern)) if os.path.isfile(path)]
+
+
+def _read(name: str, path: str) -> dict:
+    try:
+        with open(path, "rb") as file:
+            return _part(name, path, _text(file.read(_BYTES + 1)))
+    except OSError as error:
+        return _part(name, path, None, error.strerror or str(error))
+
+
+def _text(raw: bytes) -> str:
+    cut = "" if len(raw) <= _BYTES else f"\n(cut after {_BYTES} bytes)\n"
+    return raw[:_BYTES].decode("utf-8", "backslashreplace") + cut
+
+
+def _exists(name: str, path: str) -> list:
+    return [_part(name, path, "yes" if os.path.exists(path) else "no")]
+
+
+def _command(name: str, words) -> list:
+    return [_run(name, list(words))]
+
+
+def _first(name: str, commands) -> list:
+    there = [words for words in commands if shutil.which(words[0], path=_PATH)]
+    return [_run(name, list((there or commands)[0]))]
+
+
+def _disks(name: str, words) -> list:
+    """Of each disk that is a device of this PC: no loop, RAM or mapped one."""
+    disks = sorted(os.path.basename(os.path.dirname(path)) for path in glob.glob("/sys/block/*/device"))
+    return [_run(name, [word.format(disk="/dev/" + disk.replace("!", "/")) for word in words]) for disk in disks]
+
+
+def _run(name: str, words: list) -> dict:
+    source = " ".join(words)
+    program = shutil.which(words[0], path=_PATH)
+    if program is None:
+        return _part(name, source, None, "not installed")
+    environment = {"PATH": _PATH, "LC_ALL": "C", "HOME": "/"}
+    try:
+        with tempfile.TemporaryFile() as out:
+            done = subprocess.run(
+                [program, *words[1:]],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.DEVNULL,
+                timeout=_TIMEOUT_S,
+                env=environment,
+            )
+            out.seek(0)
+            text = _text(out.read(_BYTES + 1))
+    except subprocess.TimeoutExpired:
+        return _part(name, source, None, f"no end after {_TIMEOUT_S} s")
+    except OSError as error:
+        return _part(name, source, None, error.strerror or str(error))
+    if done.returncode and not text.strip():
+        return _part(name, source, None, f"exit status {done.returncode}")
+    return _part(name, source, text)
+
+
+_KINDS: dict[str, Callable[[str, Any], list]] = {
+    table.FILE: _file,
+    table.FILES: _files,
+    table.COMMAND: _command,
+    table.FIRST: _first,
+    table.DISKS: _disks,
+    table.EXISTS: _exists,
+}
+
+
+def _key() -> str:
+    """Changes when it is worth collecting again."""
+    digest = hashlib.blake2b(str(table.ROWS).encode(), digest_size=16)
+    for path in table.WATCHED:
+        digest.update(_read("", path).get("text", "").encode())
+    for path in table.TOUCHED:
+        try:
+            digest.update(b"%d" % os.stat(path).st_mtime_ns)
+        except OSError:
+            digest.update(b"-")
+    return digest.hexdigest()
+
+
+def refresh(directory: str) -> list:
+    """Bring the file in the state `directory` up to date: [(NAME, path of its folder)] for fdm.scan, [] if that cannot be."""
+    folder = os.path.join(directory, _FOLDER)
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        if not _young(directory, folder):
+            key = _key()
+            _replace(os.path.join(folder, FILE), json.dumps(collect(), indent=1) + "\n")
+            _replace(os.path.join(directory, _KEY), json.dumps({"key": key, "time_s": time.time()}))
+    except OSError:
+        return []
+    return [(NAME, os.fsencode(folder))]
+
+
+def _young(directory: str, folder: str) -> bool:
+    try:
+        with open(os.path.join(directory, _KEY)) as file:
+            kept = json.load(file)
+        fresh = 0 <= time.time() - kept["time_s"] < _AGAIN_S
+        return fresh and kept["key"] == _key() and os.path.exists(os.path.join(folder, FILE))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _replace(path: str, text: str) -> None:
+    """Write the file unless it says so already: what is the same keeps its times, and costs the next backup nothing."""
+    try:
+        with open(path) as file:
+            if file.read() == text:
+                return
+    except (OSError, ValueError):
+        pass
+    temporary = path + ".new"
+    with open(temporary, "w") as file:
+        file.write(text)
+    os.replace(temporary, path)
