@@ -13,7 +13,6 @@ import pytest
 
 from agent_pc.exits import STATUS
 from agent_pc.service import install, policy
-from agent_pc.sysinfo import table
 from tests.agent.rig import told
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -38,8 +37,7 @@ def _names(capsys, agent, path):
 
 
 @pytest.fixture
-def agent(appliance, tmp_path, request, monkeypatch):
-    monkeypatch.setattr(table, "ROWS", ())
+def agent(appliance, tmp_path, request):
     made = appliance.agent(request.node.name.replace("_", "-")[:40], tmp_path)
     tree = _tree(tmp_path / "tree")
     with open(os.path.join(made.directory, "agent.toml"), "w") as file:
