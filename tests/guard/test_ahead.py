@@ -80,7 +80,7 @@ def test_what_was_released_is_never_read_as_something_else(mount):
     handle, _ = client.open_frozen(os.fsencode(path))
     with open(path, "r+b", 0) as file:
         file.write(b"b" * 100_000)
-    assert len([message for message in ahead.messages(handle, 0, 1 << 20, _CHUNK)]) > 2
+    assert len(list(ahead.messages(handle, 0, 1 << 20, _CHUNK))) > 2
     os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
     with pytest.raises(OSError):
         os.pread(handle, 4096, 0)
