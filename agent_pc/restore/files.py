@@ -3,9 +3,12 @@
 Used by agent_pc/restore/job.py: the walk's thread adds files, a thread of its own writes them.
 """
 
+import functools
+
 from agent_pc.dtm.line import Line
 from agent_pc.exits import AgentError
 from agent_pc.incoming import Incoming
+from agent_pc.restore.existing import PRESENT, REPLACE, WRITE
 from agent_pc.restore.writer import Writer, Wrong
 from firmware.formats import fileobject, pack
 from firmware.formats.record import FormatError
@@ -17,16 +20,17 @@ _STOP_S = 10
 
 
 class Files:
-    """`report(path, text, lost)` hears of each file that does not come back; `finished(writer)` of each that does."""
+    """`existing`: restore.existing.Existing of the walk's thread. `outcome` hears of every file: `report(path, text, lost)` that it does
+    not come back, `finished(path, where it is, entry, present)` that it does, `skipped(path)` that another stays in its place."""
 
-    def __init__(self, session, source: str, target, line: Line, replace: bool, report, finished, progress):
+    def __init__(self, session, source: str, target, line: Line, existing, outcome, progress, verify: bool = False):
         self._session = session
         self._source = source
         self._target = target.twin()  # used by the writing thread
         self._line = line
-        self._replace = replace
-        self._report = report
-        self._finished = finished
+        self._existing = existing
+        self._outcome = outcome
+        self._verify = verify
         self._progress = progress
         self._batch: list = []
         self._bytes = 0
@@ -67,17 +71,34 @@ class Files:
         self._ask(parts, plan.rows)
 
     def _writer(self, path: tuple, entry, body):
+        """The Writer of a file; None if nothing is to be written."""
         if body is None:
-            self._report(path, "its file object is lost", True)
+            self._outcome.report(path, "its file object is lost", True)
             return None
         try:
             file = fileobject.FILE.unpack(body)
             if file.size != entry.size:
                 raise FormatError(f"file object: expected {entry.size} bytes as its entry says, got {file.size}")
-            return Writer(self._target, path, entry, file)
+            return self._decided(path, entry, file)
         except (FormatError, AgentError) as error:
-            self._report(path, str(error), True)
-            return None
+            self._outcome.report(path, str(error), True)
+        except OSError as error:
+            self._outcome.report(path, f"cannot be restored: {error.strerror}", False)
+        return None
+
+    def _decided(self, path: tuple, entry, file):
+        same = functools.partial(self._existing.same_file, entry=entry, file=file)
+        action, place, problems = self._existing.decide(path, entry, same)
+        for text in problems:
+            self._outcome.report(path, text, False)
+        if action in (WRITE, REPLACE):
+            return Writer(self._target, place, entry, file, path, action == REPLACE)
+        self._progress.done(entry.size)
+        if action == PRESENT:
+            self._outcome.finished(path, place, entry, True)
+        else:
+            self._outcome.skipped(path)
+        return None
 
     def _ask(self, parts: list, rows: list) -> None:
         """One request; what becomes of its items travels with it: [(writer, items that come next, whether it is complete then)]."""
@@ -137,13 +158,13 @@ class Files:
     def _end(self, writer: Writer) -> None:
         if not writer.failed:
             try:
-                for text in writer.finish(self._replace):
-                    self._report(writer.path, text, False)
-                self._finished(writer)
+                for text in writer.finish(self._verify):
+                    self._outcome.report(writer.wanted, text, False)
+                self._outcome.finished(writer.wanted, writer.path, writer.entry, False)
                 return
             except OSError as error:
                 writer.failed = f"cannot be written: {error.strerror}"
             except Wrong as error:
                 writer.failed, writer.lost = str(error), True
         writer.abandon()
-        self._report(writer.path, writer.failed, writer.lost)
+        self._outcome.report(writer.wanted, writer.failed, writer.lost)

@@ -6,13 +6,16 @@ Every path comes back below the target with its full path: /home/a/x restored to
 import dataclasses
 import os
 import sys
+import threading
+import time
 from collections import deque
 
 from agent_pc.dtm.line import Line, Stopped
-from agent_pc.exits import AgentError
+from agent_pc.exits import AgentError, Cut
 from agent_pc.fdm.base import root
 from agent_pc.progress import Quiet
-from agent_pc.restore import metadata
+from agent_pc.restore import existing, metadata
+from agent_pc.restore.existing import PRESENT, SKIPPED, Existing
 from agent_pc.restore.files import Files
 from agent_pc.restore.paths import Target
 from agent_pc.restore.special import Special
@@ -24,24 +27,34 @@ from firmware.formats import dtf
 _SWITCH_S = 0.0005
 
 
+@dataclasses.dataclass
 class Options:
-    """`overwrite`: replace files that exist (else they are refused); `source`: "disk" or "tape"."""
+    """`existing`: one of existing.POLICIES; `source`: "disk" or "tape"; `verify`: read every file back from the disk;
+    `wait_s`: how long to try to connect again after a cut."""
 
-    def __init__(self, overwrite: bool = False, source: str = "disk"):
-        self.overwrite = overwrite
-        self.source = source
+    existing: str = existing.REFUSE
+    source: str = "disk"
+    verify: bool = False
+    wait_s: float = 300
 
 
 @dataclasses.dataclass
 class Result:
-    """`problems` [(path, text)]; `lost` of them are files that the appliance could not give."""
+    """`files` are in place and right, `present` of them were so before; `skipped`: another file stays in their place.
 
+    `problems` [(path, text)]; `lost` of them are files that the appliance could not give.
+    """
+
+    view: int = 0
     files: int = 0
     directories: int = 0
     others: int = 0
     links: int = 0
     bytes: int = 0
+    present: int = 0
+    skipped: int = 0
     lost: int = 0
+    attempts: int = 1
     problems: list = dataclasses.field(default_factory=list)
 
     def as_dict(self) -> dict:
@@ -49,35 +62,38 @@ class Result:
 
 
 class Restore:
-    def __init__(self, session, tree, target: Target, options: Options, progress, result: Result):
+    """One attempt. `made`: directories that this restore made, also in attempts before."""
+
+    def __init__(self, session, tree, target: Target, options: Options, progress, result: Result, made: set):
         self._tree = tree
         self._target = target
-        self._options = options
         self._result = result
+        self._lock = threading.Lock()
         self._line = Line()
-        self._files = Files(
-            session, options.source, target, self._line, options.overwrite, self._report, self._finished, progress
-        )
-        self._special = Special(target, options.overwrite)
+        self._existing = Existing(target, options.existing, result.view)
+        self._files = Files(session, options.source, target, self._line, self._existing, self, progress, options.verify)
+        self._special = Special(target, self._existing)
         self._directories: list = []  # (path, entry), their metadata comes last
-        self._made: set = set()
+        self._made = made
+        self._entered: set = set()
         self._failed: set = set()
         self._first: dict = {}  # (device, inode) -> path of the name that is restored by contents
+        self._places: dict = {}  # that path -> where it is now
         self._links: deque = deque()
 
     def run(self, top, wanted: list) -> None:
-        """`wanted`: [(path, Entry)] to restore with everything below."""
+        """`wanted`: [(path, Entry)] to restore with everything below, none within another."""
         try:
+            self._existing.enter((), False)
             for path, entry in wanted:
                 for depth, directory in enumerate(walk.way(self._tree, top, path[:-1]), 1):
-                    self._one(path[:depth], directory)
+                    self._one(path[:depth], directory, False)
                 if path:
                     self._one(path, entry)
                 if entry.type == dtf.DIRECTORY:
-                    for below, row in walk.below(self._tree, path, entry, lambda at, text: self._report(at, text, True)):
-                        if (
-                            path or below[0] != SYSTEM
-                        ):  # of the PC it came from: not part of what is put back, unless it is named
+                    for below, row in walk.below(self._tree, path, entry, lambda at, text: self.report(at, text, True)):
+                        # SYSTEM is of the PC it came from: not part of what is put back, unless it is named
+                        if path or below[0] != SYSTEM:
                             self._one(below, row)
             self._files.finish()
             self._link_all()
@@ -88,51 +104,68 @@ class Restore:
             self._line.stop()
             self._files.stop()
 
-    def _one(self, path: tuple, entry) -> None:
+    def _one(self, path: tuple, entry, wanted: bool = True) -> None:
+        """`wanted`: False for directories that only lead to what is."""
         if path[:-1] in self._failed:
             self._failed.add(path)  # it was reported for the directory
             return
         try:
             if entry.type == dtf.DIRECTORY:
-                self._directory(path, entry)
-            elif entry.type != dtf.REGULAR:
-                self._report_all(path, self._special.make(path, entry))
-                self._result.others += 1
+                self._directory(path, entry, wanted)
             elif entry.flags & dtf.HARD_LINK and self._first.setdefault((entry.device, entry.inode), path) != path:
                 self._links.append((path, entry))
-            elif self._special.free(path):
-                self._regular(path, entry)
+            elif entry.type == dtf.REGULAR and entry.ref[0] == dtf.FILE:
+                self._files.add(path, entry)
+            elif entry.type == dtf.REGULAR and entry.size:
+                self.report(path, "has no contents in this view", True)
+            else:
+                self._settle(path, entry, self._special.make(path, entry))
         except OSError as error:
             if entry.type == dtf.DIRECTORY:
                 self._failed.add(path)
-            self._report(path, f"cannot be restored: {error.strerror}", False)
+            self.report(path, f"cannot be restored: {error.strerror}", False)
 
-    def _directory(self, path: tuple, entry) -> None:
-        if path not in self._made:
-            self._target.make(path)
+    def _directory(self, path: tuple, entry, wanted: bool) -> None:
+        if path in self._entered:
+            return
+        made = self._target.make(path)
+        self._existing.enter(path, made)
+        self._entered.add(path)
+        if made:
             self._made.add(path)
+        if not wanted and path in self._made:
+            # A restore that is killed leaves it with this: one that goes on no longer knows that it was made.
+            handle = self._target.handle(path)
+            self._report_all(path, metadata.apply(handle, entry))
+            os.fchmod(handle, entry.mode | 0o700)
+        if wanted or path in self._made:
             self._directories.append((path, entry))
-            self._result.directories += 1
+        self._result.directories += 1
 
-    def _regular(self, path: tuple, entry) -> None:
-        if entry.ref[0] == dtf.FILE:
-            self._files.add(path, entry)
-        elif entry.size:
-            self._report(path, "has no contents in this view", True)
+    def _settle(self, path: tuple, entry, outcome: tuple) -> None:
+        """Count what became of an entry without contents."""
+        action, place, problems = outcome
+        self._report_all(path, problems)
+        if action == SKIPPED:
+            self.skipped(path)
+        elif entry.type == dtf.REGULAR:
+            self.finished(path, place, entry, action == PRESENT)
         else:
-            self._report_all(path, self._special.empty(path, entry))
-            self._result.files += 1
+            self._result.others += 1
 
     def _link_all(self) -> None:
         """Further names of files, now that the first is there."""
         for path, entry in self._links:
             first = self._first[entry.device, entry.inode]
+            place = self._places.get(first)
+            if place is None:
+                self.report(path, f"is another name of {text(first)}, which was not restored: restore it by itself", False)
+                continue
             try:
-                self._special.link(path, first)
+                self._settle(path, entry, self._special.link(path, place, entry))
                 self._result.links += 1
-                self._result.files += 1
             except OSError as error:
-                self._report(path, f"cannot be linked to {text(first)}: {error.strerror}", False)
+                self.report(path, f"cannot be linked to {text(first)}: {error.strerror}", False)
 
     def _finish_directories(self) -> None:
         """Deepest first: what is written into a directory changes its time."""
@@ -140,19 +173,33 @@ class Restore:
             try:
                 self._report_all(path, metadata.apply(self._target.handle(path), entry))
             except OSError as error:
-                self._report(path, f"metadata: {error.strerror}", False)
+                self.report(path, f"metadata: {error.strerror}", False)
 
-    def _finished(self, writer) -> None:
-        self._result.files += 1
-        self._result.bytes += writer.entry.size
+    # -- what became of files: called by the walk's thread and by the writing one
+
+    def finished(self, path: tuple, place: tuple, entry, present: bool) -> None:
+        """The file is at `place`; `present`: it was there before."""
+        with self._lock:
+            self._result.files += 1
+            self._result.present += present
+            self._result.bytes += entry.size
+            if entry.flags & dtf.HARD_LINK:
+                self._places.setdefault(path, place)
+
+    def skipped(self, path: tuple) -> None:
+        """Another stays in its place."""
+        with self._lock:
+            self._result.skipped += 1
+
+    def report(self, path: tuple, line: str, lost: bool) -> None:
+        """Something about it did not work."""
+        with self._lock:
+            self._result.problems.append((b"/" + b"/".join(path), line))
+            self._result.lost += lost
 
     def _report_all(self, path: tuple, texts: list) -> None:
         for line in texts:
-            self._report(path, line, False)
-
-    def _report(self, path: tuple, line: str, lost: bool) -> None:
-        self._result.problems.append((b"/" + b"/".join(path), line))
-        self._result.lost += lost
+            self.report(path, line, False)
 
 
 def text(path: tuple) -> str:
@@ -160,25 +207,66 @@ def text(path: tuple) -> str:
 
 
 def restore(
-    session, paths: list, wanted_view: int | str | None, to: bytes, options: Options | None = None, progress=None
+    session,
+    paths: list,
+    wanted_view: int | str | None,
+    to: bytes,
+    options: Options | None = None,
+    progress=None,
+    reconnect=None,
 ) -> Result:
-    """Bring `paths` (bytes; none: everything) of a view below the directory `to`. Raises AgentError NOT_FOUND, UNREACHABLE, STATE."""
+    """Bring `paths` (bytes; none: everything) of a view below the directory `to`. `reconnect()` gives a new Session after a cut.
+
+    Raises AgentError NOT_FOUND, UNREACHABLE, STATE, BUSY.
+    """
     options = options or Options()
     _, views = session.views(options.source)
     view = choose(views, wanted_view)
     top = root(view)
     tree = walk.open_tree(session, options.source)
-    wanted = [walk.lookup(tree, view, path) for path in paths] or [((), top)]
+    wanted = _outer(dict([walk.lookup(tree, view, path) for path in paths]) or {(): top})
     try:
         target = Target(to)
     except OSError as error:
         raise AgentError("USAGE", f"{os.fsdecode(to)}: cannot restore there: {error.strerror}") from None
-    result = Result()
     interval = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH_S)
+    made: set = set()
+    done, attempts = 0, 1
     try:
-        Restore(session, tree, target, options, progress or Quiet(), result).run(top, wanted)
+        target.lock()
+        while True:
+            result = Result(view.view, attempts=attempts)
+            try:
+                Restore(session, tree, target, options, progress or Quiet(), result, made).run(top, wanted)
+                result.present -= done
+                return result
+            except Cut:
+                if reconnect is None:
+                    raise
+                done += result.files - result.present
+                session = _again(session, reconnect, time.monotonic() + options.wait_s)
+                tree = walk.open_tree(session, options.source)
+                attempts += 1
     finally:
         sys.setswitchinterval(interval)
         target.close()
-    return result
+
+
+def _outer(found: dict) -> list:
+    """[(path, Entry)] without those that are within another."""
+    return [row for row in sorted(found.items()) if not any(row[0][:depth] in found for depth in range(len(row[0])))]
+
+
+def _again(session, reconnect, deadline: float):
+    """A new Session; waits longer each time. Raises Cut when the deadline (monotonic s) has passed."""
+    session.close()
+    pause_s = 1.0
+    while True:
+        time.sleep(pause_s)
+        try:
+            return reconnect()
+        except Cut:
+            if time.monotonic() > deadline:
+                raise
+        pause_s = min(2 * pause_s, 30)

@@ -3,8 +3,11 @@
 Every component is opened from its parent with O_NOFOLLOW. Used by agent_pc/restore.
 """
 
+import fcntl
 import os
 from collections import OrderedDict
+
+from agent_pc.exits import AgentError
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _KEPT = 64
@@ -43,13 +46,24 @@ class Target:
             os.close(old)
         return handle
 
-    def make(self, path: tuple) -> None:
-        """A directory, for the owner only until its metadata comes; one that is there stays. Raises OSError."""
+    def make(self, path: tuple) -> bool:
+        """A directory, for the owner only until its metadata comes; one that is there stays (False). Raises OSError."""
         parent = self.handle(path[:-1])
         try:
             os.mkdir(path[-1], 0o700, dir_fd=parent)
+            return True
         except FileExistsError:
             self.handle(path)  # refuses anything but a directory
+            return False
+
+    def lock(self) -> None:
+        """No other restore into this directory meanwhile. Raises AgentError(BUSY)."""
+        try:
+            fcntl.flock(self._root, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AgentError("BUSY", "another restore into this directory is running; wait for its end") from None
+        except OSError:
+            pass  # a filesystem without locks
 
     def close(self) -> None:
         for handle in self._open.values():

@@ -14,11 +14,16 @@ from firmware.formats import fileobject
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _HOLE = struct.Struct("<24xQ")
-_TEMPORARY = b".bobbin-"
+TEMPORARY = b".bobbin-"  # begins the name of what is not complete yet; 16 hexadecimal digits follow
 _NOREPLACE = 1  # linux/fs.h
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 _libc.renameat2.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+
+
+def temporary() -> bytes:
+    """A name for what is not complete yet."""
+    return TEMPORARY + secrets.token_hex(8).encode()
 
 
 class Wrong(Exception):
@@ -26,11 +31,16 @@ class Wrong(Exception):
 
 
 class Writer:
-    """One file. `file` (file.FILE) says what is to come; `runs`: its runs that hold data."""
+    """One file. `file` (file.FILE) says what is to come; `runs`: its runs that hold data.
 
-    def __init__(self, target, path: tuple, entry, file):
+    `path`: where it goes; `wanted`: its path in the view; `replace`: whether it may take the place of another.
+    """
+
+    def __init__(self, target, path: tuple, entry, file, wanted: tuple = (), replace: bool = False):
         self._target = target
         self.path = path
+        self.wanted = wanted or path
+        self.replace = replace
         self.entry = entry
         self._file = file
         self._plan = layout.plan(file.runs)
@@ -40,7 +50,7 @@ class Writer:
         self._extents: list = []
         self._at = 0
         self._handle = -1
-        self._temporary = _TEMPORARY + secrets.token_hex(8).encode()
+        self._temporary = temporary()
         self.failed = ""
         self.lost = False  # because the appliance could not give it
 
@@ -88,8 +98,11 @@ class Writer:
             self._at += count
         raise Wrong("has more chunks than its file object says")
 
-    def finish(self, replace: bool) -> list:
-        """All chunks are here: check, apply metadata, take the name. Returns texts of small failures. Raises OSError, Wrong."""
+    def finish(self, verify: bool = False) -> list:
+        """All chunks are here: check, apply metadata, take the name. Returns texts of small failures. Raises OSError, Wrong.
+
+        The signature is that of the chunks that came; with `verify` also of what is then read back from the disk.
+        """
         self._open()
         if self._plan:
             try:
@@ -101,8 +114,10 @@ class Writer:
         os.ftruncate(self._handle, self._at)
         if self._signature() != self._file.signature:
             raise Wrong("its contents are not those that were backed up: the signature differs")
+        if verify and self._read_back() != self._file.signature:
+            raise Wrong("what is read back from the disk is not what was written")
         problems = metadata.apply(self._handle, self.entry)
-        place(self._target, self.path, self._temporary, replace)
+        place(self._target, self.path, self._temporary, self.replace)
         os.close(self._handle)
         self._handle = -1
         return problems
@@ -110,6 +125,15 @@ class Writer:
     def _signature(self) -> bytes | None:
         if not self._file.flags & fileobject.IRREGULAR:
             return self._signer.digest()
+        return self._of_what_was_written()
+
+    def _read_back(self) -> bytes | None:
+        """From the disk, not from memory."""
+        os.fsync(self._handle)
+        os.posix_fadvise(self._handle, 0, 0, os.POSIX_FADV_DONTNEED)
+        return self._of_what_was_written()
+
+    def _of_what_was_written(self) -> bytes | None:
         return contents.signature(self._handle, [tuple(row) for row in self._extents], self._at, self._file.chunk_bytes)
 
     def abandon(self) -> None:

@@ -98,7 +98,10 @@ def test_diff_is_what_the_model_says(old, new):
 @given(st.lists(_TREES, min_size=1, max_size=5))
 def test_find_over_many_views_is_what_the_model_says(trees):
     held = Held()
-    views = [message.VIEW.tuple(number, *held.top(tree).ref[1:], number, 0, 0, 0, b"") for number, tree in enumerate(trees, 1)]
+    views = [
+        message.VIEW.tuple(number, *held.top(tree).ref[1:], number, 0, 0, 0, bytes(64), 0, 0, 0)
+        for number, tree in enumerate(trees, 1)
+    ]
     tree = nodes.Tree(held.fetch)
     found = finding.in_all(held.fetch, tree, views, [((), ())], finding.Filter([b"[abc]"]), _never)
     expected = set()

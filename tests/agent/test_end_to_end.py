@@ -183,7 +183,7 @@ def test_files_in_the_way_are_refused_or_replaced(agent, source, tmp_path, capsy
     with open(f"{inside}/large", "w") as file:
         file.write("mine")
     status, result = told(capsys, agent, "restore", source / "large", "--to", tmp_path / "out")
-    assert status == 7 and "--overwrite" in result["failed"][0]["text"] and os.path.getsize(f"{inside}/large") == 4
+    assert status == 7 and "--existing" in result["failed"][0]["text"] and os.path.getsize(f"{inside}/large") == 4
     status, result = told(capsys, agent, "restore", source, "--to", tmp_path / "out", "--overwrite")
     assert status == 0 and snapshot(inside) == snapshot(source)
 

@@ -190,7 +190,7 @@ def test_a_file_is_named_only_when_it_is_right(tmp_path):
     signature = packs.blake(b"".join([row[2] for row in librsync.rows(data, 8192)]))
     writer = _written(tmp_path, _file(20_000, signature, [(1, 0, 3)]), data)
     assert os.listdir(tmp_path) != ["f"]
-    assert writer.finish(False) == [] and (tmp_path / "f").read_bytes() == data and os.listdir(tmp_path) == ["f"]
+    assert writer.finish() == [] and (tmp_path / "f").read_bytes() == data and os.listdir(tmp_path) == ["f"]
 
 
 @pytest.mark.parametrize("case", ["signature", "size", "hole", "missing"])
@@ -205,7 +205,7 @@ def test_a_wrong_file_leaves_nothing(tmp_path, case):
     }[case]
     writer = _written(tmp_path, file, data)
     with pytest.raises((Wrong, OSError)):
-        writer.finish(False)
+        writer.finish()
     writer.abandon()
     assert os.listdir(tmp_path) == []
 

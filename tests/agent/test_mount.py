@@ -7,12 +7,12 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
 
 from agent_pc import state
+from tests.agent.relay import Relay
 from tests.agent.rig import snapshot, told
 from tests.agent.test_end_to_end import _fill
 
@@ -181,52 +181,6 @@ def test_a_lost_chunk_is_an_input_error_of_its_file(appliance, agent, tmp_path):
                 bad.append(number)
         assert 7 in bad
     assert f"{source}/damaged: read:" in mounted.log and "small 7: read:" in mounted.log
-
-
-class Relay:
-    """Passes connections on to the appliance until they are cut."""
-
-    def __init__(self, port: int):
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port = self._server.getsockname()[1]
-        self._to = port
-        self._open: list = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._server.accept()
-            except OSError:
-                return
-            far = socket.create_connection(("127.0.0.1", self._to))
-            self._open += [near, far]
-            for pair in ((near, far), (far, near)):
-                threading.Thread(target=self._pass, args=pair, daemon=True).start()
-
-    def _pass(self, source, target) -> None:
-        try:
-            while data := source.recv(65536):
-                target.sendall(data)
-        except OSError:
-            pass
-
-    def cut(self) -> int:
-        """Ends every connection; says how many there were."""
-        count = len(self._open) // 2
-        while self._open:
-            one = self._open.pop()
-            try:
-                one.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-            one.close()
-        return count
-
-    def close(self) -> None:
-        self._server.shutdown(socket.SHUT_RDWR)
-        self._server.close()
-        self.cut()
 
 
 def test_the_connection_is_made_again(appliance, agent, tmp_path):

@@ -67,7 +67,7 @@ def test_nonsense_is_refused_with_examples(text):
 
 
 def _view(number: int, time_ns: int):
-    return message.VIEW.tuple(number, 1, 0, time_ns, 0, 0, 0, b"")
+    return message.VIEW.tuple(number, 1, 0, time_ns, 0, 0, 0, bytes(64), 0, 0, 0)
 
 
 def test_the_last_view_up_to_a_time():
