@@ -1,6 +1,7 @@
 """Starts the appliance: `main(["--board", NAME, board arguments ...])`. Run by PID 1 of the image, and as a script on the host board."""
 
 import asyncio
+import gc
 import sys
 
 if __name__ == "__main__":
@@ -12,6 +13,9 @@ from firmware.appliance import Appliance
 from firmware.core.log import traceback_text
 from hal.loop import sleep_ms
 
+# Garbage is collected after so many bytes, not when the heap is full: what lives long then lies close together, so that room for a
+# large block is left (a dictionary of some thousand keys needs 100 KiB in a row), and the rest of the heap is never touched.
+_GARBAGE_BYTES = 8 << 20
 _BEFORE_REBOOT_MS = 5000  # to read the traceback, and no faster than that in a circle
 
 
@@ -22,6 +26,8 @@ def main(arguments: list) -> None:
         at = arguments.index("--board")
         name = arguments[at + 1]
         arguments = arguments[:at] + arguments[at + 2 :]
+    if hasattr(gc, "threshold"):
+        gc.threshold(_GARBAGE_BYTES)
     appliance = Appliance(machine(name, arguments))
     try:
         asyncio.run(_run(appliance))

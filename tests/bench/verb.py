@@ -25,7 +25,13 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         "--report", default="", metavar="FILE", help="for backup, scale and appliance: write the rows as JSON, too"
     )
-    parser.add_argument("--scale", type=float, default=1.0, metavar="N", help="for backup: size of the corpus (1: 3 GiB)")
+    parser.add_argument(
+        "--scale",
+        type=float,
+        default=1.0,
+        metavar="N",
+        help="for backup: size of the corpus (1: 3 GiB); for scale: of all numbers",
+    )
     parser.add_argument(
         "--runs", type=int, default=3, metavar="N", help="for backup: rounds that the medians are of (default 3)"
     )
@@ -66,7 +72,8 @@ def _scale(arguments) -> int:
     from tests.bench.scale import run as scale
 
     setup.ensure(("peers",))
-    return scale.run(arguments.quick, _chosen("steps", arguments.steps, list(scale.PARTS)), arguments.report)
+    sizes = scale.QUICK if arguments.quick else scale.scaled(arguments.scale)
+    return scale.run(sizes, _chosen("steps", arguments.steps, list(scale.PARTS)), arguments.report)
 
 
 def _chosen(what: str, given: str, known: list) -> list:

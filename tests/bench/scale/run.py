@@ -34,7 +34,14 @@ _ENDS = 20  # views at either end whose times are compared
 # clients, entries in all, views of each client, agents at once, files of the large view
 FULL = (50, 10_000_000, 200, 1000, 1_000_000)
 QUICK = (5, 100_000, 20, 30, 50_000)
+
 PARTS = ("store", "restart", "agents", "large")
+
+
+def scaled(scale: float) -> tuple:
+    """FULL with so many times the clients and entries, agents and files; as many views of each client."""
+    clients, entries, views, agents, large = FULL
+    return max(int(clients * scale), 1), int(entries * scale), views, int(agents * scale), int(large * scale)
 
 
 class Scale:
@@ -177,13 +184,13 @@ class Scale:
 _ADDRESS = ("127.0.0.1", _PORT)
 
 
-def run(quick: bool, parts: list, report: str) -> int:
+def run(sizes: tuple, parts: list, report: str) -> int:
     traffic.enter()
     _allow_files()
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     load = machine.Load()
-    scale = Scale(QUICK if quick else FULL)
+    scale = Scale(sizes)
     if not scale.cage.limited:
         print("no memory cgroup to be had: the appliance runs without a limit")
     try:
