@@ -10,6 +10,9 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from agent_pc.afm.options import Options as Files
+from agent_pc.afm.sources import Sources
+from agent_pc.afm.waiting import Waiting
 from agent_pc.bdm import contents, reader
 from agent_pc.cache import Cache, NodeSource
 from agent_pc.dtm.assembly import Assembly
@@ -41,19 +44,22 @@ _LABEL_BYTES = 64
 
 class Options:
     """`label`: of the view; `one_filesystem`; `wait_s`: how long to wait for a slot, and for an appliance that went away;
-    `fda` (fda.accelerator.Accelerator): what is known of written regions; `exclusions`, `grafts`: as fdm.scan.Scan takes them."""
+    `fda` (fda.accelerator.Accelerator): what is known of written regions; `exclusions`, `grafts`: as fdm.scan.Scan takes them;
+    `afm`: files in use."""
 
-    def __init__(self, label: str = "", one_filesystem: bool = False, wait_s: float = 300, fda=None):
+    def __init__(self, label: str = "", one_filesystem: bool = False, wait_s: float = 300, fda=None, afm: Files | None = None):
         self.label = label
         self.one_filesystem = one_filesystem
         self.wait_s = wait_s
         self.fda = fda
         self.exclusions: Exclusions | None = None
         self.grafts: list = []
+        self.afm = afm or Files()
+        self.files: dict = {}  # fields of `afm` that the caller sets, whatever the policy says
 
 
 class Result:
-    """`view`, `stored_bytes`; `counts` (fdm.scan.Counts); `problems` [(path, text)]; `group`; `attempts`."""
+    """`view`, `stored_bytes`; `counts` (fdm.scan.Counts); `problems` and `notices` [(path, text)]; `group`; `attempts`."""
 
     def __init__(self):
         self.view = 0
@@ -63,11 +69,16 @@ class Result:
         self.counts = Counts()
         self.problems: list = []
         self.notes: list = []
+        self.notices: list = []
         self.bytes_sent = 0
 
     def problem(self, path: bytes, text: str) -> None:
         self.problems.append((path, text))
         self.counts.problems += 1
+
+    def notice(self, path: bytes, text: str) -> None:
+        """Nothing is missing, but somebody may want to know."""
+        self.notices.append((path, text))
 
     def as_dict(self) -> dict:
         return {"view": self.view, "stored_bytes": self.stored_bytes, **dataclasses.asdict(self.counts)}
@@ -87,7 +98,11 @@ class Attempt:
         self._resolving = self._line.pipe(_BATCHES)
         self._units = self._line.pipe(_UNITS)
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="read")
-        self._elimination = Elimination(session, cache, self._pool)
+        self._files = Sources(options.afm)
+        self._waiting = Waiting(
+            options.afm, self._files, result.problem, result.notice, own=[path for _, path in options.grafts]
+        )
+        self._elimination = Elimination(session, cache, self._pool, self._files)
         self._events: list = []
         self._tasks: list = []
 
@@ -100,7 +115,7 @@ class Attempt:
         self._result.group = grant.group
         sender = Sender(self._line, self._session.channel, grant.rate_bytes_s)
         packer = Packer(sender.send, grant.group, (grant.next_data, grant.next_file, grant.next_node))
-        self._assembly = Assembly(packer, self._cache, self._result.counts, self._result.problem, self._progress)
+        self._assembly = Assembly(packer, self._cache, self._result.counts, self._result.problem, self._progress, self._read)
         threads = [
             self._line.thread("resolve", self._resolve),
             self._line.thread("assemble", lambda: self._assemble(packer, sender)),
@@ -116,8 +131,10 @@ class Attempt:
                 options.one_filesystem,
                 options.exclusions,
                 options.grafts,
+                self._waiting,
             )
             root = scan.run(self._sources, bases)
+            self._wait()
             self._dispatch()
             self._resolving.put(None)
             for thread in threads:
@@ -154,8 +171,30 @@ class Attempt:
     # -- the scan's thread
 
     def _event(self, event) -> None:
+        if not self._waiting.holds(event):
+            self._pass(event)
+        if self._waiting.busy():
+            self._waiting.poll()
+            self._pass_all(self._waiting.take())
+
+    def _wait(self) -> None:
+        """For what is not safe yet."""
+        self._waiting.complete()
+        while self._waiting.busy():
+            self._line.check()
+            self._waiting.wait()
+            self._pass_all(self._waiting.take())
+            self._dispatch()
+        self._pass_all(self._waiting.take())
+        self._pass_all(self._waiting.rest())
+
+    def _pass_all(self, events: list) -> None:
+        for event in events:
+            self._pass(event)
+
+    def _pass(self, event) -> None:
         self._events.append(event)
-        if isinstance(event, Task):
+        if isinstance(event, Task) and event.slot is None:
             self._tasks.append(event)
             self._progress.expect(event.status.st_size)
         if len(self._tasks) >= BATCH or len(self._events) >= _BATCH_EVENTS:
@@ -163,8 +202,10 @@ class Attempt:
 
     def _dispatch(self) -> None:
         """Ask about the files of a batch now; the answer is waited for by the next thread."""
+        if not self._events:
+            return
         reply = self._elimination.ask(self._tasks) if self._tasks else None
-        self._resolving.put((self._events, self._tasks, reply))
+        self._resolving.put((self._events, self._tasks, reply), self._waiting.poll)
         self._events, self._tasks = [], []
 
     # -- the resolving thread
@@ -200,12 +241,31 @@ class Attempt:
 
     def _small(self, events: list, tasks: list) -> None:
         if events:
-            self._units.put((events, self._pool.submit(_read_all, tasks) if tasks else None))
+            self._units.put((events, self._pool.submit(self._read_all, tasks) if tasks else None))
 
     def _large(self, task: Task) -> None:
         pipe = self._line.pipe(_PIECES)
         self._units.put((task, pipe))
-        self._pool.submit(_read_into, task, pipe, self._line, self._options.fda)
+        self._pool.submit(self._read_into, task, pipe)
+
+    # -- the readers
+
+    def _read(self, task: Task, old, untouched: bool):
+        return reader.read(task.path, task.status, old, untouched, self._options.fda, self._files, task.frozen)
+
+    def _read_all(self, tasks: list) -> dict:
+        """Messages of small files, by id of the task."""
+        return {id(task): list(self._read(task, task.old, task.untouched)) for task in tasks}
+
+    def _read_into(self, task: Task, pipe) -> None:
+        """Messages of a large file, as they come."""
+        try:
+            for message in self._read(task, task.old, task.untouched):
+                pipe.put(message)
+        except Stopped:
+            pass
+        except BaseException as error:  # noqa: BLE001  the assembling thread waits for this one
+            self._line.stop(error)
 
     # -- the assembling thread
 
@@ -221,26 +281,6 @@ class Attempt:
                 self._assembly.event(event, messages.get(id(event)))
         packer.flush()
         sender.finish()
-
-
-def _messages(task: Task, fda=None):
-    return reader.read(task.path, task.status, task.old, task.untouched, fda)
-
-
-def _read_all(tasks: list) -> dict:
-    """Messages of small files, by id of the task."""
-    return {id(task): list(_messages(task)) for task in tasks}
-
-
-def _read_into(task: Task, pipe, line: Line, fda) -> None:
-    """Messages of a large file, as they come."""
-    try:
-        for message in _messages(task, fda):
-            pipe.put(message)
-    except Stopped:
-        pass
-    except BaseException as error:  # noqa: BLE001  the assembling thread waits for this one
-        line.stop(error)
 
 
 def _drain(pipe):

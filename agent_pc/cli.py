@@ -13,6 +13,7 @@ import traceback
 from agent_pc import VERSION, console, listing
 from agent_pc import backup as backups
 from agent_pc import state as states
+from agent_pc.afm import options as afm
 from agent_pc.exits import STATUS, AgentError, epilog, status_of_refusal
 from agent_pc.guard import verb as guard
 from agent_pc.mount import verb as mount
@@ -40,6 +41,7 @@ def _backup(arguments) -> tuple:
     held = states.load(arguments.state)
     progress = Progress(arguments.progress, "backup")
     options = backups.Options(arguments.label, arguments.one_file_system, arguments.wait)
+    options.files = {key: getattr(arguments, key) for key in afm.SET if getattr(arguments, key) is not None}
     try:
         result = job.run(held, arguments.directory, options, progress)
     finally:
@@ -50,8 +52,9 @@ def _backup(arguments) -> tuple:
         f"view {result.view}: {counts.files} files, {counts.bytes} bytes; {counts.new} new, {counts.modified} modified, "
         f"{counts.redundant} redundant, {counts.touched} touched, {counts.unchanged} unchanged, {counts.deleted} deleted, {counts.excluded} left out; {result.bytes_sent} bytes sent"
     )
-    listing.complain(failed)
-    return STATUS["PARTIAL"] if failed else 0, {**result.as_dict(), "failed": failed}, [text]
+    notices = listing.failed_rows(result.notices)
+    listing.complain(failed + notices)
+    return STATUS["PARTIAL"] if failed else 0, {**result.as_dict(), "failed": failed, "notices": notices}, [text]
 
 
 def _status(arguments) -> tuple:
@@ -89,7 +92,7 @@ COMMANDS = (
     (
         "backup",
         _backup,
-        "back up directories as one view; JSON: view, counts of files, bytes_sent, stored_bytes, failed [{path, text}]",
+        "back up directories as one view; JSON: view, counts of files, bytes_sent, stored_bytes, failed and notices [{path, text}]",
         (
             ("directory", {"nargs": "+", "metavar": "DIR"}),
             ("--label", {"default": "", "metavar": "TEXT", "help": "what to call the view, 64 bytes at most"}),
@@ -103,6 +106,7 @@ COMMANDS = (
                     "help": "seconds to wait for a slot or for the appliance to return",
                 },
             ),
+            *afm.ARGUMENTS,
             PROGRESS,
         ),
     ),

@@ -178,7 +178,7 @@ def line(row: dict) -> str:
     arrow = f" -> {row['target']}" if "target" in row else ""
     note = " (truncated)" if row.get("truncated") else ""
     name = safe(row.get("path") or row["name"])
-    return f"{letter}{row['mode']} {owner:<17} {row['size']:>14} {row['mtime']} {name}{safe(arrow)}{note}"
+    return f"{letter}{row['mode']} {owner:<17} {row['size']:>14} {row['mtime']} {row.get('label', '-'):<9} {name}{safe(arrow)}{note}"
 
 
 def found_line(row: dict) -> str:

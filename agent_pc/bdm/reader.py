@@ -12,9 +12,9 @@
 """
 
 import os
-import stat
-import time
 
+from agent_pc.afm.guard import Frozen
+from agent_pc.afm.sources import Sources
 from agent_pc.bdm import contents, librsync
 from agent_pc.bdm.difference import Difference, Misfit
 from agent_pc.fda import difference as written
@@ -22,84 +22,64 @@ from agent_pc.guard import ahead
 from firmware.formats import dtf, fileobject, limits
 
 _TRIES = 3
-_QUIET_NS = 5_000_000_000  # not written to for so long: quiesced
-_TICK_NS = 20_000_000  # file times move in kernel ticks: two writes within one look alike
-_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
 class Outcome:
-    """What was read. `status`: as it was before; `changed`: text if the last try still saw a change."""
+    """What was read. `status`: as it was before; `label`: of dtf; `changed`: text if the last try still saw a change."""
 
-    def __init__(self, status: os.stat_result, size: int, chunk_bytes: int, flags: int, signature: bytes, changed: str):
-        self.status = status
+    def __init__(self, frozen: Frozen, size: int, chunk_bytes: int, flags: int, signature: bytes):
+        self.status = frozen.status
         self.size = size
         self.chunk_bytes = chunk_bytes
         self.flags = flags
         self.signature = signature
-        self.changed = changed
-        self.label = dtf.UNGUARDED if changed else label(status)
-        self.entry_flags = dtf.TRUNCATED if size != status.st_size else 0
+        self.label, self.changed = frozen.verdict()
+        self.entry_flags = dtf.TRUNCATED if size != self.status.st_size else 0
+        if self.entry_flags and not self.changed:
+            self.label, self.changed = dtf.UNGUARDED, "is shorter than it should be"
 
 
-def label(status: os.stat_result) -> int:
-    """dtf label of a file that did not change while it was read."""
-    recent = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) < _QUIET_NS
-    return dtf.UNGUARDED if recent else dtf.QUIESCED
-
-
-def open_file(path: bytes, expected: os.stat_result) -> tuple:
-    """(handle, stat) of the regular file that was seen there. Raises OSError."""
-    try:
-        handle = os.open(path, _OPEN | os.O_NOATIME)
-    except PermissionError:
-        handle = os.open(path, _OPEN)  # O_NOATIME is for the owner
-    status = os.fstat(handle)
-    if not stat.S_ISREG(status.st_mode) or status.st_dev != expected.st_dev:
-        os.close(handle)
-        raise OSError(0, "is no longer the regular file that was listed")
-    age = time.time_ns() - status.st_ctime_ns
-    if 0 <= age < _TICK_NS:
-        time.sleep((_TICK_NS - age) / 1e9)
-        status = os.fstat(handle)
-    return handle, status
-
-
-def same(one: os.stat_result, other: os.stat_result) -> bool:
-    """Whether nothing was written between the two."""
-    return one.st_mtime_ns == other.st_mtime_ns and one.st_ctime_ns == other.st_ctime_ns and one.st_size == other.st_size
-
-
-def read(path: bytes, expected: os.stat_result, old, untouched: bool, fda=None):
+def read(
+    path: bytes,
+    expected: os.stat_result,
+    old,
+    untouched: bool,
+    fda=None,
+    sources: Sources | None = None,
+    held: Frozen | None = None,
+):
     """Yield the messages of one file. `old` (bdm.old.Old) is differenced against; `untouched`: size and time are those of `old`.
 
-    `fda` (fda.accelerator.Accelerator) may know what was written since `old`.
+    `fda` (fda.accelerator.Accelerator) may know what was written since `old`. `held`: the file is frozen already, and stays so.
     """
+    sources = sources or Sources()
     for attempt in range(_TRIES):
         try:
-            handle, status = open_file(path, expected)
+            frozen = held or sources.open(path, expected, attempt)
         except OSError as error:
             yield "failed", error.strerror
             return
         try:
-            final = yield from _tracked(path, handle, status, old, untouched, fda)
+            final = yield from _tracked(path, frozen, old, untouched, fda)
         except OSError as error:
             yield "failed", f"cannot be read: {error.strerror}"
             return
         finally:
-            os.close(handle)
-        if not final.changed or attempt == _TRIES - 1:
+            if frozen is not held:
+                frozen.close()
+        if not final.changed or held or attempt == _TRIES - 1:
             yield "done", final
             return
         yield ("restart",)
 
 
-def _tracked(path: bytes, handle: int, status: os.stat_result, old, untouched: bool, fda):
+def _tracked(path: bytes, frozen: Frozen, old, untouched: bool, fda):
     """Yield messages but the last; returns Outcome, which FDA remembers."""
-    tracked = fda.begin(path, handle, status, old) if fda is not None else None
+    tracked = fda.begin(path, frozen.handle, frozen.status, old) if fda is not None else None
     if tracked is None:
-        return (yield from _once(_Reading(handle, handle, status, old, untouched, None)))
+        return (yield from _once(_Reading(frozen, frozen.handle, old, untouched, None)))
     try:
-        final = yield from _once(_Reading(handle, tracked.handle, status, old, untouched, tracked))
+        final = yield from _once(_Reading(frozen, tracked.handle, old, untouched, tracked))
         tracked.done(final)
         return final
     finally:
@@ -107,16 +87,16 @@ def _tracked(path: bytes, handle: int, status: os.stat_result, old, untouched: b
 
 
 class _Reading:
-    """What the strategies need. `file` is the handle of the file, `handle` the one to read from: that of a clone, or the same."""
+    """What the strategies need. `handle`: the one to read from, of a clone that FDA made, or of `frozen`."""
 
-    def __init__(self, file: int, handle: int, status: os.stat_result, old, untouched: bool, tracked):
-        self._file = file
+    def __init__(self, frozen: Frozen, handle: int, old, untouched: bool, tracked):
+        self._frozen = frozen
         self.handle = handle
-        self.status = status
+        self.status = frozen.status
         self.old = old
         self.untouched = untouched
         self.tracked = tracked
-        self.found = contents.extents(handle, status)
+        self.found = contents.extents(handle, frozen.status)
 
     def signer(self) -> contents.Signer:
         return self.tracked.signer() if self.tracked is not None else contents.Signer()
@@ -124,9 +104,7 @@ class _Reading:
     def finish(self, size: int, chunk_bytes: int, flags: int, digest: bytes) -> Outcome:
         if chunk_bytes != limits.chunk_size(size):
             flags |= fileobject.IRREGULAR  # of a size that the chunks of the old version are not canonical for
-        quiet = same(self.status, os.fstat(self._file)) and size == self.status.st_size
-        changed = "" if quiet else "changed while it was read; kept as it was read"
-        return Outcome(self.status, size, chunk_bytes, flags, digest, changed)
+        return Outcome(self._frozen, size, chunk_bytes, flags, digest)
 
 
 def _once(reading: _Reading):

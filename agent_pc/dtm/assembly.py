@@ -3,8 +3,8 @@
 import hashlib
 import struct
 
+from agent_pc.afm.waiting import Settle
 from agent_pc.bdm import prints as sets
-from agent_pc.bdm import reader
 from agent_pc.fdm import nodes
 from agent_pc.fdm.task import Directory, Link, Task
 from firmware.formats import dtf, fileobject, limits
@@ -40,14 +40,16 @@ class _Parts:
 
 
 class Assembly:
-    """`packer`: dtm.packer.Packer; `problem(path, text)`; `progress.done(bytes)`."""
+    """`packer`: dtm.packer.Packer; `problem(path, text)`; `progress.done(bytes)`;
+    `read(task, old, untouched)`: messages of a file."""
 
-    def __init__(self, packer, cache, counts, problem, progress):
+    def __init__(self, packer, cache, counts, problem, progress, read):
         self._packer = packer
         self._cache = cache
         self._counts = counts
         self._problem = problem
         self._progress = progress
+        self._read = read
         self._empty: bytes | None = None
 
     def event(self, event, messages) -> None:
@@ -60,23 +62,32 @@ class Assembly:
                 self._progress.done(event.status.st_size)
         elif isinstance(event, Link):
             self._count(event.first)
+        elif isinstance(event, Settle):
+            self._settle(event)
         else:
             self._directory(event)
 
-    def _count(self, task: Task) -> None:
+    def _settle(self, event: Settle) -> None:
+        """A group was read. If somebody wrote to it, it will come once more, and what came does not count."""
+        rows = [row if isinstance(row, Task) else row.first for row in event.group.events]
+        if not event.ok():
+            for task in rows:
+                self._count(task, -1)
+
+    def _count(self, task: Task, by: int = 1) -> None:
         """One name of a file."""
         if task.slot:
-            setattr(self._counts, task.found, getattr(self._counts, task.found) + 1)
+            setattr(self._counts, task.found, getattr(self._counts, task.found) + by)
         else:
-            self._counts.files -= 1
-            self._counts.bytes -= task.status.st_size
+            self._counts.files -= by
+            self._counts.bytes -= by * task.status.st_size
 
     # -- files
 
     def _file(self, task: Task, messages) -> None:
         parts, end = self._collect(task, messages)
         if len(parts.runs) > limits.FILE_RUNS:
-            parts, end = self._collect(task, reader.read(task.path, task.status, None, False))
+            parts, end = self._collect(task, self._read(task, None, False))
         if isinstance(end, str):
             self._failed(task, end)
         elif len(parts.runs) > limits.FILE_RUNS:
@@ -86,8 +97,12 @@ class Assembly:
 
     def _failed(self, task: Task, text: str) -> None:
         kept = task.keep()
-        self._problem(task.path, text + ("; the version before it is kept" if kept else ""))
+        self._tell(task, text + ("; the version before it is kept" if kept else ""))
         task.found = "kept"
+
+    def _tell(self, task: Task, text: str) -> None:
+        """A problem; a group may still do better."""
+        (self._problem if task.group is None else task.group.problem)(task.path, text)
 
     def _collect(self, task: Task, messages) -> tuple:
         """(_Parts, Outcome or text)."""
@@ -133,7 +148,7 @@ class Assembly:
 
     def _finish(self, task: Task, parts: _Parts, outcome) -> None:
         if outcome.changed:
-            self._problem(task.path, outcome.changed)
+            self._tell(task, outcome.changed)
         ref: tuple | None
         if parts.same and task.old is not None:
             ref, task.found = task.old.ref, "touched"

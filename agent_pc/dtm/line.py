@@ -73,11 +73,13 @@ class Pipe:
         self._rows: deque = deque()
         self._changed = threading.Condition()
 
-    def put(self, row) -> None:
+    def put(self, row, idle=None) -> None:
+        """`idle()` is called every second that there is no room."""
         with self._changed:
             while len(self._rows) >= self._limit:
                 self._running()
-                self._changed.wait(1)
+                if not self._changed.wait(1) and idle is not None:
+                    idle()
             self._running()
             self._rows.append(row)
             self._changed.notify_all()

@@ -7,7 +7,9 @@ seen a digest of a range of the contents that it chose. Also fetches the old ver
 import hashlib
 import os
 
-from agent_pc.bdm import contents, reader
+from agent_pc.afm import plain
+from agent_pc.afm.sources import Sources
+from agent_pc.bdm import contents
 from agent_pc.bdm.old import Old
 from agent_pc.exits import AgentError
 from agent_pc.fdm.task import Task
@@ -19,20 +21,22 @@ BATCH = limits.RFE_CLAIM_ROWS
 
 
 class Local:
-    """What this PC holds of one candidate: its signature, and the stat that goes with it."""
+    """What this PC holds of one candidate: its signature, and the stat and label that go with it."""
 
-    def __init__(self, status: os.stat_result, signature: bytes):
+    def __init__(self, status: os.stat_result, signature: bytes, label: int):
         self.status = status
         self.signature = signature
+        self.label = label
 
 
 class Elimination:
-    """`pool` hashes; `cache` knows some old versions. One thread calls `resolve`."""
+    """`pool` hashes; `cache` knows some old versions; `sources` opens files. One thread calls `resolve`."""
 
-    def __init__(self, session, cache, pool):
+    def __init__(self, session, cache, pool, sources: Sources):
         self._session = session
         self._cache = cache
         self._pool = pool
+        self._sources = sources
 
     def ask(self, tasks: list):
         """Send the CRC list; its Reply goes to `resolve`."""
@@ -42,7 +46,7 @@ class Elimination:
         """Finish the tasks that the appliance holds, give the others their old version."""
         self._olds(tasks)
         nominated = self._nominated(tasks, reply)
-        found = list(self._pool.map(local, [tasks[row] for row in nominated]))
+        found = list(self._pool.map(lambda row: local(tasks[row], self._sources), nominated))
         claims = []
         for (row, candidates), held in zip(nominated.items(), found, strict=True):
             match = next((ref for ref in candidates if held is not None and held.signature[:8] == candidates[ref]), None)
@@ -65,11 +69,28 @@ class Elimination:
     def _claim(self, claims: list) -> None:
         rows = [(*ref, task.status.st_size, held.signature) for task, ref, held in claims]
         nonce, ranges = self._session.claim(rows)
-        digests = list(self._pool.map(digest, [(*claim, nonce, range_) for claim, range_ in zip(claims, ranges, strict=True)]))
+        asked = [(task, held, nonce, *range_) for (task, _, held), range_ in zip(claims, ranges, strict=True)]
+        digests = list(self._pool.map(self._digest, asked))
         for (task, ref, held), verdict in zip(claims, self._session.prove(digests), strict=True):
             if verdict:
-                task.finish(ref, held.status, held.status.st_size, 0, reader.label(held.status))
+                task.finish(ref, held.status, held.status.st_size, 0, held.label)
                 task.found = "redundant"
+
+    def _digest(self, row: tuple) -> bytes:
+        """BLAKE2b-256 of the challenged range, keyed with the nonce; of nothing if the file changed meanwhile."""
+        task, held, nonce, offset, length = row
+        if length > limits.PROOF_BYTES or offset + length > held.status.st_size:
+            raise AgentError(
+                "PROTOCOL", f"appliance: RFE_CHALLENGE: bytes {offset} to {offset + length} of a file of {held.status.st_size}"
+            )
+        data = b""
+        try:
+            with task.contents(self._sources) as frozen:
+                if plain.same(frozen.status, held.status):
+                    data = os.pread(frozen.handle, length, offset)
+        except OSError:
+            pass  # the proof fails, the file is reported when it is read
+        return hashlib.blake2b(data, key=nonce, digest_size=32).digest()
 
     def _olds(self, tasks: list) -> None:
         """Old versions that may be equal in contents, or worth a difference."""
@@ -110,38 +131,14 @@ class Elimination:
                     raise
 
 
-def local(task: Task):
+def local(task: Task, sources: Sources):
     """Local of a candidate's file now, None if it cannot be read or is changing."""
     try:
-        handle, status = reader.open_file(task.path, task.status)
+        with task.contents(sources) as frozen:
+            handle, status = frozen.handle, frozen.status
+            found = contents.extents(handle, status)
+            signature = contents.signature(handle, found, status.st_size, limits.chunk_size(status.st_size))
+            label, changed = frozen.verdict()
     except OSError:
         return None
-    try:
-        found = contents.extents(handle, status)
-        signature = contents.signature(handle, found, status.st_size, limits.chunk_size(status.st_size))
-        unchanged = reader.same(status, os.fstat(handle)) and status.st_size == task.status.st_size
-        return Local(status, signature) if signature and unchanged else None
-    except OSError:
-        return None
-    finally:
-        os.close(handle)
-
-
-def digest(row: tuple) -> bytes:
-    """BLAKE2b-256 of the challenged range, keyed with the nonce; of nothing if the file changed meanwhile."""
-    task, _, held, nonce, (offset, length) = row
-    if length > limits.PROOF_BYTES or offset + length > held.status.st_size:
-        raise AgentError(
-            "PROTOCOL", f"appliance: RFE_CHALLENGE: bytes {offset} to {offset + length} of a file of {held.status.st_size}"
-        )
-    data = b""
-    try:
-        handle, status = reader.open_file(task.path, task.status)
-        try:
-            if reader.same(status, held.status):
-                data = os.pread(handle, length, offset)
-        finally:
-            os.close(handle)
-    except OSError:
-        pass  # the proof fails, the file is reported when it is read
-    return hashlib.blake2b(data, key=nonce, digest_size=32).digest()
+    return Local(status, signature, label) if signature and not changed and status.st_size == task.status.st_size else None

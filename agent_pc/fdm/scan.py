@@ -4,6 +4,7 @@ Gives `sink` a Task for each file whose contents are needed, a Link for each fur
 everything in it. Names are bytes. Directories of the old tree are read through fdm.nodes.Tree.
 """
 
+import copy
 import dataclasses
 import hashlib
 import os
@@ -48,10 +49,19 @@ class Counts:
 
 class Scan:
     """`old`: fdm.nodes.Tree; `sink(event)`; `problem(path, text)` reports what could not be read; `one_filesystem`: stay on each source's own;
-    `exclusions`: fdm.exclude.Exclusions; `grafts` [(name, path)]: directories that the view shows as /name."""
+    `exclusions`: fdm.exclude.Exclusions; `grafts` [(name, path)]: directories that the view shows as /name;
+    `late`: afm.waiting.Waiting, which puts off what must be backed up as of one moment."""
 
     def __init__(
-        self, old: nodes.Tree, sink, counts: Counts, problem, one_filesystem: bool = False, exclusions=None, grafts=()
+        self,
+        old: nodes.Tree,
+        sink,
+        counts: Counts,
+        problem,
+        one_filesystem: bool = False,
+        exclusions=None,
+        grafts=(),
+        late=None,
     ):
         self._old = old
         self._sink = sink
@@ -60,6 +70,7 @@ class Scan:
         self._one = one_filesystem
         self._exclusions = exclusions
         self._grafts = dict(grafts)
+        self._late = late
         self._device = 0
         self._pseudo = mounts.pseudo_devices()
         self._owners = metadata.Owners()
@@ -71,6 +82,19 @@ class Scan:
         paths = [tuple(part for part in path.split(b"/") if part) for path in sources]
         return self._plan((), sorted(paths), bases)
 
+    def aside(self, group) -> "Scan":
+        """A scan of a part that may have to be done again: `group` gets its events and problems."""
+        made = copy.copy(self)
+        made._sink, made._problem = group.sink, group.problem
+        made._counts, made._links, made._late = Counts(), dict(self._links), None
+        return made
+
+    def adopt(self, aside: "Scan") -> None:
+        """What was done aside is part of this scan."""
+        for field in dataclasses.fields(Counts):
+            setattr(self._counts, field.name, getattr(self._counts, field.name) + getattr(aside._counts, field.name))
+        self._links.update(aside._links)
+
     def _plan(self, at: tuple, paths: list, bases: dict) -> Directory:
         """A directory on the way to sources: it lists only what leads to them."""
         path = b"/" + b"/".join(at)
@@ -78,7 +102,7 @@ class Scan:
         made = self._directory(path, at[-1] if at else b"", status, bases.get(path))
         if paths == [at] or not stat.S_ISDIR(status.st_mode):
             self._device = status.st_dev
-            self._tree(made)
+            self.tree(made)
             return made
         old = self._digests(made)
         grafts = self._grafts if not at else {}
@@ -99,7 +123,7 @@ class Scan:
             parent.rows.append(self._plan(at, paths, bases))
         else:
             self._device = status.st_dev
-            self._entry(parent, path, at[-1], status, bases.get(path))
+            self.entry(parent, path, at[-1], status, bases.get(path))
 
     def _directory(self, path: bytes, name: bytes, status, entry) -> Directory:
         if entry is not None and unchanged(entry.head, status, 0) and entry.type == dtf.DIRECTORY:
@@ -125,7 +149,7 @@ class Scan:
         directory.same = not lost
         return {entry.name: entry for _, _, listed in parts for entry in listed}
 
-    def _tree(self, top: Directory) -> None:
+    def tree(self, top: Directory) -> None:
         """The whole of a directory, deepest first."""
         stack = [(top, iter(self._list(top, 1)))]
         while stack:
@@ -139,7 +163,6 @@ class Scan:
 
     def _list(self, directory: Directory, depth: int) -> list:
         """Fill `directory.rows`; returns the directories in it."""
-        old = self._digests(directory)
         try:
             if depth > limits.TREE_DEPTH:
                 raise OSError(0, f"deeper than {limits.TREE_DEPTH} directories")
@@ -149,10 +172,20 @@ class Scan:
                 found = self._wanted(directory.path, {entry.name: entry for entry in listing})
         except OSError as error:
             self._problem(directory.path, f"cannot be listed: {error.strerror}")
-            return self._unlisted(directory, old)
+            return self._unlisted(directory, self._digests(directory))
+        names = [name for name, _ in found]
+        groups = self._late.groups(directory.path, names) if self._late is not None else []
+        if groups and groups[0].names is None:
+            self._late.whole(self, directory, groups[0])
+            return []
+        old = self._digests(directory)
+        late = self._late.files(self, directory, groups, names, old) if self._late is not None else ()
+        directory.same = directory.same and not late
         below = []
         grafts = {name: self._grafted(name, old.pop(name, None)) for name in self._grafts} if directory.path == b"/" else {}
         for name, listed in found:
+            if name in late:
+                continue
             try:
                 status = listed.stat(follow_symlinks=False)
             except OSError as error:
@@ -168,10 +201,10 @@ class Scan:
                 directory.rows.append(child)
                 below.append(child)
             else:
-                self._entry(directory, listed.path, name, status, entry)
+                self.entry(directory, listed.path, name, status, entry)
         if old:
             directory.same = False
-            self._deleted(old.values())
+            self.deleted(old.values())
         if grafts:
             directory.rows = sorted([*directory.rows, *grafts.values()], key=_name)
         return below
@@ -198,7 +231,7 @@ class Scan:
         self._counts, self._sink = Counts(), self._aside(sink)
         try:
             made = self._directory(path, name, os.lstat(path), entry)
-            self._tree(made)
+            self.tree(made)
         finally:
             self._counts, self._sink = counts, sink
         return made
@@ -235,7 +268,7 @@ class Scan:
         directory.rows.extend([(name, nodes.REF.pack(*entry.ref), entry.raw) for name, entry in sorted(old.items())])
         return []
 
-    def _entry(self, directory: Directory, path: bytes, name: bytes, status, entry) -> None:
+    def entry(self, directory: Directory, path: bytes, name: bytes, status, entry) -> None:
         """One entry that is no directory."""
         type_ = nodes.TYPES.get(stat.S_IFMT(status.st_mode))
         if type_ is None:
@@ -293,7 +326,7 @@ class Scan:
         self._sink(made)
         return made
 
-    def _deleted(self, gone) -> None:
+    def deleted(self, gone) -> None:
         """Count the files that are no longer there."""
         waiting = [(entry, 0) for entry in gone]
         while waiting:

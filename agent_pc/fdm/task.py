@@ -1,8 +1,12 @@
 """What the scan finds and the packer finishes: files whose contents are needed, hard links to them, directories. Made by fdm.scan."""
 
+import contextlib
 import struct
 import zlib
+from typing import Any
 
+from agent_pc.afm.guard import Frozen
+from agent_pc.afm.sources import Sources
 from agent_pc.bdm.old import Old
 from agent_pc.fdm import nodes
 from firmware.formats import dtf, rfe
@@ -16,9 +20,12 @@ def crc(name: bytes, size: int, mtime_ns: int) -> int:
 
 
 class Task:
-    """A regular file whose contents are not known to be held. `entry`: its Entry in the old tree or None; `old`: bdm.old.Old."""
+    """A regular file whose contents are not known to be held. `entry`: its Entry in the old tree or None; `old`: bdm.old.Old.
 
-    __slots__ = ("entry", "extras", "found", "name", "old", "path", "ref", "slot", "status", "untouched")
+    `frozen`: its contents, if the active file manager holds them (afm.guard.Frozen); `group`: it is one of an afm group.
+    """
+
+    __slots__ = ("entry", "extras", "found", "frozen", "group", "name", "old", "path", "ref", "slot", "status", "untouched")
 
     def __init__(self, path: bytes, name: bytes, status, entry, extras: bytes):
         self.path = path
@@ -30,6 +37,14 @@ class Task:
         self.found = "new"  # what it turned out to be: a field of scan.Counts
         self.ref: tuple | None = None  # (group, index) once known
         self.slot: tuple | None = None  # what goes into the directory once known; () if it cannot be backed up
+        self.frozen: Frozen | None = None
+        self.group: Any = None
+        self.renew(status)
+
+    def renew(self, status) -> None:
+        """Its stat of now."""
+        entry = self.entry
+        self.status = status
         self.untouched = entry is not None and (entry.mtime_ns, entry.size, entry.inode) == (
             status.st_mtime_ns,
             status.st_size,
@@ -43,11 +58,28 @@ class Task:
     def crc(self) -> int:
         return crc(self.name, self.status.st_size, self.status.st_mtime_ns)
 
+    @contextlib.contextmanager
+    def contents(self, sources: Sources):
+        """afm Frozen, for a look at it. Raises OSError."""
+        frozen = self.frozen or sources.open(self.path, self.status)
+        try:
+            yield frozen
+        finally:
+            if frozen is not self.frozen:
+                frozen.close()
+
+    def thaw(self) -> None:
+        if self.frozen is not None:
+            self.frozen.close()
+            self.frozen = None
+
     def finish(self, ref: tuple | None, status, size: int, flags: int, label: int) -> None:
         """Contents are held as `ref`."""
         self.ref = ref
         self.status = status
+        label = self.group.label(label) if self.group is not None else label
         self.slot = self._slot(self.name, self.extras, ref, status, size, flags, label)
+        self.thaw()
 
     def link(self, name: bytes, extras: bytes) -> tuple:
         """Slot of another name of the same file."""
@@ -63,6 +95,7 @@ class Task:
     def keep(self) -> bool:
         """It cannot be read now: the old version stays in the tree, if there is one."""
         self.slot = ()
+        self.thaw()
         if self.entry is not None and self.entry.type == dtf.REGULAR:
             self.ref = self.entry.ref[1:]
             self.slot = (self.name, nodes.REF.pack(*self.entry.ref), self.entry.raw)

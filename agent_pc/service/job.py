@@ -1,5 +1,6 @@
 """One backup with everything around it: lock, cache, sessions, policy, system information. For `bobbin backup` and the service."""
 
+import dataclasses
 import os
 
 from agent_pc import backup as backups
@@ -32,6 +33,7 @@ def run(held, directories: list, options: backups.Options, progress) -> backups.
         options.exclusions = policy.exclusions(*own, os.fsdecode(clones.DIRECTORY) + "/")
         options.one_filesystem = options.one_filesystem or policy.one_filesystem
         options.grafts = collect.refresh(held.directory)
+        options.afm = dataclasses.replace(policy.files(), **options.files)
         options.fda = options.fda or Accelerator(held.directory)
         result = backups.backup(session, directories, cache, options, progress, connect)
         result.notes = policy.notes

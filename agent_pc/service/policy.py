@@ -15,6 +15,7 @@ import os
 import tempfile
 import tomllib
 
+from agent_pc.afm.options import Options as Files
 from agent_pc.exits import AgentError
 from agent_pc.fdm.exclude import Exclusions, Rule
 
@@ -71,11 +72,20 @@ class Strings:
             return False
 
 
+class Sets:
+    """A table of lists of paths, of which * stands for anything."""
+
+    label = 'a table like {shop = ["/srv/shop/*.db", "/srv/shop/index"]}'
+
+    def good(self, value) -> bool:
+        return type(value) is dict and all(_PATHS.good(paths) and paths for paths in value.values())
+
+
 _PATTERNS = Strings('a list of patterns like ["*.iso", "/srv/scratch/"]', Rule)
 _PATHS = Strings('a list of paths like ["/home"]', lambda text: text.startswith(("/", "~")))
 
 # key, type, built-in value, rule, meaning
-ROWS = (
+ROWS: tuple = (
     ("sources", _PATHS, None, "local", "what to back up; built-in: / for root, else the home directory"),
     ("delay_minutes", Whole(1, 10080), 60, "least", "back up when the last backup is so old"),
     ("load_percent", Whole(1, 100), 95, "own", "put the backup off while the PC is as busy as this"),
@@ -84,6 +94,11 @@ ROWS = (
     ("force_minutes", Whole(0, 10080), 30, "least", "back up all the same after putting it off for so long"),
     ("one_filesystem", Flag(), False, "either", "leave out filesystems mounted below the sources"),
     ("exclude", _PATTERNS, (), "join", "what to leave out"),
+    ("write_free_seconds", Whole(0, 3600), 5, "own", "a file is safe when so long nobody wrote to it; 0: never wait"),
+    ("give_up_seconds", Whole(0, 86400), 60, "own", "how long to wait until a file is safe"),
+    ("clone", Flag(), True, "local", "read from clones where the filesystem has them"),
+    ("databases", Flag(), True, "local", "back up the files of a database as of one moment"),
+    ("groups", Sets(), {}, "local", "names of sets of files, each to be backed up as of one moment"),
     ("default_exclude", Flag(), True, "local", "leave out caches, temporary and swap files"),
     ("cachedir_tag", Flag(), True, "local", "leave out what CACHEDIR.TAG marks"),
 )
@@ -143,6 +158,11 @@ class Policy:
     def exclusions(self, *own: str) -> Exclusions:
         """For a scan; `own` are the agent's own files."""
         return Exclusions([text for text, _ in self.patterns] + list(own), self.cachedir_tag)
+
+    def files(self) -> Files:
+        """How files in use are treated."""
+        groups = {name: [_at_home(path) for path in paths] for name, paths in self.groups.items()}
+        return Files(self.write_free_seconds, self.give_up_seconds, self.clone, self.databases, groups)
 
 
 def _at_home(text: str) -> str:

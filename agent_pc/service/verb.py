@@ -27,7 +27,7 @@ def _run(arguments) -> tuple:
 
     def backup(policy) -> dict:
         result = job.run(held, policy.sources, backups.Options(wait_s=_WAIT_S), Quiet())
-        for row in listing.failed_rows(result.problems):
+        for row in listing.failed_rows(result.problems + result.notices):
             _say(f"{row['path']}: {row['text']}")
         for note in result.notes:
             _say(note)

@@ -197,6 +197,8 @@ _TABLE = (
     ("policy.battery_percent", Number(0, 100), "20", "a PC on battery that holds less than this puts its backup off"),
     ("policy.retry_minutes", Number(1, 1440), "5", "when a PC that put its backup off looks again"),
     ("policy.force_minutes", Number(0, 10080), "30", "a PC backs up however busy it is after putting it off for so long"),
+    ("policy.write_free_seconds", Number(0, 3600), "5", "PCs back a file up when so long nobody wrote to it; 0: at once"),
+    ("policy.give_up_seconds", Number(0, 86400), "60", "how long PCs wait for such a moment"),
     ("policy.one_filesystem", Switch(), "off", "PCs leave out filesystems mounted below what they back up"),
     ("policy.exclude", Patterns(384), "", "what no PC backs up, as patterns of .gitignore"),
     ("keep.merge_time", Minute(), "23:59", "when a day ends: its hourly views are then merged into one daily view"),

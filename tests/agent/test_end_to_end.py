@@ -13,7 +13,8 @@ import time
 import pytest
 
 from agent_pc import state
-from agent_pc.backup import backup
+from agent_pc.afm.options import Options as Files
+from agent_pc.backup import Options, backup
 from agent_pc.cache import Cache
 from tests.agent.rig import Agent, snapshot, told
 
@@ -216,7 +217,19 @@ def test_unreadable_files_are_named_and_the_rest_goes_on(appliance, tmp_path, ca
             os.chmod(path, 0o755)
         subprocess.run(["chown", "-R", "65534:65534", str(tmp_path)], check=True)
     drop = ["setpriv", "--reuid", "65534", "--clear-groups", "--regid", "65534"] if _ROOT else []
-    command = [*drop, sys.executable, "-m", "agent_pc.cli", "backup", "--state", agent.directory, "--json", str(folder)]
+    command = [
+        *drop,
+        sys.executable,
+        "-m",
+        "agent_pc.cli",
+        "backup",
+        "--state",
+        agent.directory,
+        "--json",
+        "--write-free",
+        "0",
+        str(folder),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 7, done.stderr
     assert "/b: " in done.stderr and "/closed: " in done.stderr and "Traceback" not in done.stderr
@@ -229,7 +242,7 @@ def test_control_c_commits_nothing(appliance, agent, tmp_path, capsys):
     folder.mkdir()
     for number in range(40):
         (folder / str(number)).write_bytes(os.urandom(4 << 20))
-    command = [sys.executable, "-m", "agent_pc.cli", "backup", "--state", agent.directory, str(folder)]
+    command = [sys.executable, "-m", "agent_pc.cli", "backup", "--state", agent.directory, "--write-free", "0", str(folder)]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     while appliance.usage()["used_bytes"] < 0 or not _sending(appliance, running):
         time.sleep(0.02)
@@ -269,7 +282,7 @@ def test_a_cut_connection_is_taken_up_again(appliance, agent, tmp_path):
         return sessions[-1]
 
     sessions[0].channel.send = cut
-    result = backup(sessions[0], [str(folder)], Cache(None), reconnect=reconnect)
+    result = backup(sessions[0], [str(folder)], Cache(None), Options(afm=Files(write_free_s=0)), reconnect=reconnect)
     assert result.attempts == 2 and result.view == 1 and result.counts.files == 64
     assert agent.run("restore", folder, "--to", tmp_path / "out") == 0
     assert snapshot(f"{tmp_path}/out{folder}") == snapshot(folder)

@@ -44,7 +44,7 @@ class Bobbin(Subject):
         return VERSION
 
     def backup(self, source: Path, client: int) -> list:
-        return self._command(client, "backup", str(source))
+        return self._command(client, "backup", str(source), "--write-free", "0")
 
     def restore(self, path: Path, target: Path) -> list:
         return self._command(0, "restore", str(path), "--to", str(target))
