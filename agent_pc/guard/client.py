@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import stat
 
 from agent_pc.fda.regions import Regions
 from agent_pc.fda.source import Moment, Source
@@ -9,7 +10,7 @@ from agent_pc.guard import names
 
 _TRIES = 8
 _TYPE = b"fuse." + names.SUBTYPE.encode()
-_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def mounts() -> list:
@@ -32,7 +33,7 @@ def _plain(text: bytes) -> bytes:
 
 
 def open_frozen(path: bytes, guarded: list | None = None) -> tuple | None:
-    """(handle, stat as `path` has it) of the file as it is now and stays for this handle; None if no guarded mount holds it."""
+    """(handle, stat as `path` has it) of the regular file as it is now and stays for this handle; None if no guarded mount holds it."""
     for mount, source in mounts() if guarded is None else guarded:
         for base in (mount, source):
             if path.startswith(base.rstrip(b"/") + b"/"):
@@ -44,13 +45,15 @@ def open_frozen(path: bytes, guarded: list | None = None) -> tuple | None:
 
 
 def _frozen(path: bytes, mount: bytes, inner: bytes) -> tuple | None:
-    device = os.lstat(path).st_dev
+    seen = os.lstat(path)
+    if not stat.S_ISREG(seen.st_mode):
+        return None
     for _ in range(_TRIES):
         name = os.path.join(mount, names.DIRECTORY.encode(), secrets.token_hex(8).encode(), inner)
         handle = os.open(name, _OPEN)
         row = dict(zip(names.STAT_FIELDS, names.STAT_ROW.unpack(os.getxattr(handle, names.STAT)), strict=True))
         if os.fstat(handle).st_size == row["st_size"]:  # else the kernel asked for the size a moment before the file was opened
-            return handle, _status(row, device)
+            return handle, _status(row, seen.st_dev)
         os.close(handle)
     return None
 

@@ -81,7 +81,10 @@ def test_the_source_path_leads_to_the_guard_too(mount):
     (mount.path / "a").write_bytes(b"two")
     assert _all(handle) == b"one"
     os.close(handle)
-    assert client.open_frozen(os.fsencode(mount.state / "x")) is None
+    os.symlink("a", mount.path / "link")
+    os.mkfifo(mount.path / "pipe")
+    for path in (mount.state / "x", mount.path / "gone", mount.path / "link", mount.path / "pipe", mount.path):
+        assert client.open_frozen(os.fsencode(path)) is None
 
 
 def test_a_full_spool_is_told(tmp_path):
