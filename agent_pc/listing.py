@@ -11,7 +11,7 @@ from agent_pc.views import diff as differences
 from agent_pc.views import walk
 from agent_pc.views.choose import choose, stamp
 from agent_pc.views.choose import names as view_names
-from agent_pc.views.find import Filter, in_all, in_view, newest, roots
+from agent_pc.views.find import Filter, in_all, in_attics, in_view, newest, roots
 from firmware.formats import dtf
 
 LABELS = ("unguarded", "quiesced", "snapshot")
@@ -84,6 +84,9 @@ def find(session, arguments: dict, wanted: Filter, sources: list, source: str) -
     else:
         starts = roots(sources, walk.components(arguments["under"]))
         found = in_all(nodes.fetch, tree, sorted(rows), starts, wanted, lost)
+        known = {row.path for row in found}
+        attics = in_attics(tree, sorted(rows), walk.components(arguments["under"]), wanted, lost)
+        found += [row for row in attics if row.path not in known]
     found = sorted(found, key=lambda row: (row.path, row.last)) if arguments["every"] else newest(found)
     kept = [row for row in found if row.deleted or not arguments["deleted"]]
     return {"found": [_found(row) for row in kept], "failed": failed_rows(failed)}

@@ -15,6 +15,7 @@ from agent_pc.mount.shelf import Shelf
 from agent_pc.views import choose, walk
 from firmware.formats import dtf, pack
 
+DELETED = b"_deleted"  # ends the name of a directory with the deleted files that a view still offers
 _ENTRIES = 65536  # kept; an entry takes about 1 kB
 _BESIDE = 256
 _FRESH_S = 1  # the list of views is asked for at most so often
@@ -73,16 +74,23 @@ class Forest:
         self._asked_s = float("-inf")
         self._views: dict = {}  # name -> wire.VIEW
         self._names: dict = {}
+        self._latest = b""
 
     # -- views
 
     def views(self) -> dict:
-        """{name: wire.VIEW} of now. Raises AgentError, Refusal."""
+        """{name: wire.VIEW} of now; deleted files that are still offered as a view beside. Raises AgentError, Refusal."""
         with self._lock:
             if time.monotonic() - self._asked_s > _FRESH_S:
                 _, rows = self._link.run(lambda session: session.views())
                 self._names = choose.names(rows, self._names)
                 self._views = {self._names[row.view].encode(): row for row in rows}
+                last = max(rows, key=lambda row: (row.time_ns, row.view), default=None)
+                self._latest = self._names[last.view].encode() if last is not None else b""
+                for name, row in list(self._views.items()):
+                    if row.attic_group:
+                        attic = {"root_group": row.attic_group, "root_index": row.attic_index}
+                        self._views[name + DELETED] = row._replace(**attic)
                 self._asked_s = time.monotonic()
             return self._views
 
@@ -92,8 +100,8 @@ class Forest:
 
     def latest(self) -> bytes:
         """Name of the last view, b"" if there is none."""
-        views = self.views()
-        return max(views, key=lambda name: (views[name].time_ns, views[name].view), default=b"")
+        self.views()
+        return self._latest
 
     # -- paths
 

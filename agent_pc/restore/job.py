@@ -12,7 +12,6 @@ from collections import deque
 
 from agent_pc.dtm.line import Line, Stopped
 from agent_pc.exits import AgentError, Cut
-from agent_pc.fdm.base import root
 from agent_pc.progress import Quiet
 from agent_pc.restore import existing, metadata
 from agent_pc.restore.existing import PRESENT, SKIPPED, Existing
@@ -81,12 +80,13 @@ class Restore:
         self._places: dict = {}  # that path -> where it is now
         self._links: deque = deque()
 
-    def run(self, top, wanted: list) -> None:
-        """`wanted`: [(path, Entry)] to restore with everything below, none within another."""
+    def run(self, tops: list, wanted: list) -> None:
+        """`wanted`: [(path, Entry)] to restore with everything below, none within another. `tops`: walk.tops of the view."""
         try:
             self._existing.enter((), False)
             for path, entry in wanted:
-                for depth, directory in enumerate(walk.way(self._tree, top, path[:-1]), 1):
+                leading = max([walk.way(self._tree, top, path[:-1]) for top in tops], key=len)
+                for depth, directory in enumerate(leading, 1):
                     self._one(path[:depth], directory, False)
                 if path:
                     self._one(path, entry)
@@ -222,9 +222,9 @@ def restore(
     options = options or Options()
     _, views = session.views(options.source)
     view = choose(views, wanted_view)
-    top = root(view)
+    tops = walk.tops(view)
     tree = walk.open_tree(session, options.source)
-    wanted = _outer(dict([walk.lookup(tree, view, path) for path in paths]) or {(): top})
+    wanted = _outer(dict([walk.lookup(tree, view, path) for path in paths]) or {(): tops[0]})
     try:
         target = Target(to)
     except OSError as error:
@@ -238,7 +238,7 @@ def restore(
         while True:
             result = Result(view.view, attempts=attempts)
             try:
-                Restore(session, tree, target, options, progress or Quiet(), result, made).run(top, wanted)
+                Restore(session, tree, target, options, progress or Quiet(), result, made).run(tops, wanted)
                 result.present -= done
                 return result
             except Cut:

@@ -10,6 +10,7 @@ import re
 from agent_pc.fdm.base import root
 from agent_pc.fdm.nodes import TYPE_NAMES, Entry
 from agent_pc.views import diff, walk
+from firmware.formats import dtf
 
 
 @dataclasses.dataclass
@@ -81,6 +82,22 @@ def in_all(fetch, tree, views: list, starts: list, wanted: Filter, lost) -> list
         entries = walk.at(tree, held, start)
         chain = [(view.view, entry) for view, top, entry in zip(views, held, entries, strict=True) if top is not None]
         found += _chain(fetch, start, chain, wanted, lost)
+    return found
+
+
+def in_attics(tree, views: list, under: tuple, wanted: Filter, lost) -> list:
+    """[Found]: deleted files that views still offer although no view has them any more (firmware/formats/dtf.py)."""
+    found: list = []
+    for view in views:
+        for attic in walk.tops(view)[1:]:
+            leading = [attic, *walk.way(tree, attic, under)]
+            if len(leading) > len(under):
+                deleted: set = {under} if any(entry.flags & dtf.DELETED for entry in leading) else set()
+                for path, row in walk.below(tree, under, leading[-1], lost):
+                    if row.flags & dtf.DELETED or path[:-1] in deleted:
+                        deleted.add(path)
+                        if wanted(path, row):
+                            found.append(Found(path, row, view.view, view.view, deleted=True))
     return found
 
 

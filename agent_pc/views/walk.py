@@ -65,14 +65,22 @@ def find(tree: Tree, top: Entry, names: tuple) -> Entry | None:
     return None if len(found) < len(names) else found[-1] if found else top
 
 
+def tops(view) -> list:
+    """Where its paths begin: the view's root, and that of the deleted files that it still offers."""
+    attic = (dtf.NODE_REF, view.attic_group, view.attic_index)
+    return [root(view)] + ([Entry(attic, root(view).head, b"", b"")] if view.attic_group else [])
+
+
 def lookup(tree: Tree, view, path: bytes) -> tuple:
-    """(names, Entry) of an absolute path in a view, as given or with this PC's links resolved. Raises AgentError(NOT_FOUND)."""
+    """(names, Entry) of an absolute path in a view, as given or with this PC's links resolved; also of a deleted file that the view
+    still offers. Raises AgentError(NOT_FOUND)."""
     absolute = os.path.abspath(path)
     for tried in dict.fromkeys((absolute, os.path.realpath(absolute))):
         names = components(tried)
-        entry = find(tree, root(view), names)
-        if entry is not None:
-            return names, entry
+        for top in tops(view):
+            entry = find(tree, top, names)
+            if entry is not None:
+                return names, entry
     raise AgentError(
         "NOT_FOUND", f"{os.fsdecode(path)}: not in view {view.view}; `bobbin ls` shows what is, `bobbin find` looks in all"
     )

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from agent_pc.fdm import nodes
 from agent_pc.fdm.nodes import Entry
+from agent_pc.mount.forest import Forest
 from agent_pc.views import find as finding
 from agent_pc.views import walk
 from agent_pc.views.diff import ADDED, CHANGED, METADATA, REMOVED, diff
@@ -51,12 +52,12 @@ class Held:
         return Entry(nodes.REF.unpack(self.tree(tree)), (dtf.DIRECTORY,) + (0,) * 13, b"", b"")
 
 
-def _entry(type_: int, name: bytes, mode: int) -> bytes:
+def _entry(type_: int, name: bytes, mode: int, flags: int = 0) -> bytes:
     class Status:
         st_mode = mode | stat.S_IFREG
         st_uid = st_gid = st_mtime_ns = st_ctime_ns = st_dev = st_ino = 0
 
-    return nodes.pack_entry(type_, 0, 0, Status, name, b"", b"", 0)
+    return nodes.pack_entry(type_, flags, 0, Status, name, b"", b"", 0)
 
 
 def _flat(tree: dict, above: tuple = ()) -> dict:
@@ -125,6 +126,23 @@ def test_what_is_shared_is_not_fetched_even_within_one_large_directory():
     assert len(held.bodies) > 30 and len(held.fetched) == 6  # the roots, the two index nodes, one list of each
 
 
+def test_deleted_files_of_an_attic_are_found_and_looked_up():
+    held = Held()
+    letter = b"letter.doc", nodes.REF.pack(dtf.FILE, 2, 7), _entry(dtf.REGULAR, b"letter.doc", 0o644)
+    inside = nodes.build([letter], held.emit)
+    gone = b"gone", inside, _entry(dtf.DIRECTORY, b"gone", 0o755, dtf.DELETED)
+    leads = b"home", nodes.build([gone], held.emit), _entry(dtf.DIRECTORY, b"home", 0o755)
+    attic = nodes.REF.unpack(nodes.build([leads], held.emit))[1:]
+    view = message.VIEW.tuple(4, *held.top({b"home": {b"stays.doc": (1, 0o644)}}).ref[1:], 4, 0, 0, 0, bytes(64), 0, *attic)
+    tree = nodes.Tree(held.fetch)
+    for under in ((), (b"home",), (b"home", b"gone")):
+        found = finding.in_attics(tree, [view], under, finding.Filter([b"*.doc"]), _never)
+        assert [(row.path, row.last, row.deleted) for row in found] == [((b"home", b"gone", b"letter.doc"), 4, True)]
+    names, entry = walk.lookup(tree, view, b"/home/gone/letter.doc")
+    assert names == (b"home", b"gone", b"letter.doc") and entry.ref == (dtf.FILE, 2, 7)
+    assert walk.lookup(tree, view, b"/home/stays.doc")[1].ref == (dtf.FILE, 2, 1)
+
+
 def test_lost_nodes_are_told():
     held = Held()
     top = held.top({b"d": {b"x": (1, 0o644)}})
@@ -149,3 +167,17 @@ def test_the_walk_asks_for_no_node_twice():
     assert [entry.name for entry in walk.way(tree, top, (b"a", b"b", b"c"))] == [b"a", b"b", b"c"]
     assert len(held.fetched) == 3
     assert walk.find(tree, top, (b"a", b"x")) is None and walk.find(tree, top, ()) is top
+
+
+def test_the_mount_shows_an_attic_beside_its_view():
+    view = message.VIEW.tuple(4, 1, 0, 1_700_000_000_000_000_000, 0, 0, 0, bytes(64), 0, 2, 5)
+
+    class Link:
+        def run(self, work):
+            return "", [view]
+
+    forest = Forest(Link(), _never)
+    [name, beside] = sorted(forest.views())
+    assert forest.latest() == name and beside == name + b"_deleted"
+    shown = forest.view(beside)
+    assert (shown.root_group, shown.root_index, shown.view) == (2, 5, 4)
