@@ -10,6 +10,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from agent_pc import heal
 from agent_pc.afm.options import Options as Files
 from agent_pc.afm.sources import Sources
 from agent_pc.afm.waiting import Waiting
@@ -64,6 +65,8 @@ class Result:
     def __init__(self):
         self.view = 0
         self.stored_bytes = 0
+        self.damage = False  # the appliance would like to have something back
+        self.healed = 0  # packs that it got back
         self.group = 0
         self.attempts = 0
         self.counts = Counts()
@@ -81,7 +84,7 @@ class Result:
         self.notices.append((path, text))
 
     def as_dict(self) -> dict:
-        return {"view": self.view, "stored_bytes": self.stored_bytes, **dataclasses.asdict(self.counts)}
+        return {"view": self.view, "stored_bytes": self.stored_bytes, "healed": self.healed, **dataclasses.asdict(self.counts)}
 
 
 class Attempt:
@@ -164,6 +167,7 @@ class Attempt:
         answer = self._session.commit(REF.unpack(root.ref)[1:], time_ns, counts.files, counts.bytes, self._options.label)
         self._result.view = answer.view
         self._result.stored_bytes = answer.stored_bytes
+        self._result.damage = bool(answer.damage)
         self._cache.commit(answer.view, self._sources)
         if self._options.fda is not None:
             self._options.fda.committed()
@@ -333,6 +337,8 @@ def backup(
             try:
                 Attempt(session, kept, paths, options, progress, result).run(fresh)
                 result.attempts = attempts
+                if result.damage:
+                    result.healed = heal.heal(session, kept)
                 result.counts.bytes_sent = result.bytes_sent = sent + session.channel.bytes_sent - before
                 return result
             except (Cut, Refusal) as error:

@@ -103,6 +103,18 @@ class Session:
         """COMMITTED: the view is durable and listed."""
         return self.channel.call(message.COMMIT, (root[0], root[1], time_ns, files, size, label), message.COMMITTED)
 
+    def heal_wanted(self) -> list:
+        """wire.WANT tuples: damaged items that the appliance would like to have back."""
+        return self.channel.call(message.HEAL_GET, (), message.HEAL_WANTED).wants
+
+    def heal_pack(self, body: bytes) -> None:
+        """A pack of wanted items. No reply."""
+        self.channel.send(message.HEAL_PACK, 0, body)
+
+    def heal_end(self) -> int:
+        """Packs that are whole again."""
+        return self.channel.call(message.HEAL_END, (), message.HEALED).packs
+
     def _same_count(self, what: str, asked: int, came: int) -> None:
         if asked != came:
             raise AgentError("PROTOCOL", f"appliance: {what}: expected {asked} rows, got {came}")

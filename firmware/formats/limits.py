@@ -17,6 +17,7 @@ TREE_DEPTH = 512  # directories below a view's root
 RFE_QUERY_ROWS = 8192
 RFE_CLAIM_ROWS = 512
 PROOF_BYTES = 4096  # bytes of one challenged range
+HEAL_ROWS = 4096  # items asked for in one conversation
 REF_ROWS = 4096  # references in one request
 
 # (file size up to this many bytes, chunk size in bytes). Small files change as a whole, so one chunk each and few rows;

@@ -7,6 +7,7 @@ Conversations (agent first):
       PACK (no reply; an ERROR ends the backup), SYNC -> SYNCED, RFE_QUERY -> RFE_CANDIDATES,
       RFE_CLAIM -> RFE_CHALLENGE, RFE_PROOF -> RFE_VERDICT, PRINTS_GET -> PRINTS ... PRINTS(last)
     COMMIT -> COMMITTED, or ABANDON -> ABANDONED
+    HEAL_GET -> HEAL_WANTED, HEAL_PACK (no reply), HEAL_END -> HEALED
     VIEWS_GET -> VIEWS, OWNED_GET -> OWNED, ITEMS_GET -> (DATA | LOST) ... END, STATUS_GET -> STATUS
     anything -> ERROR
 """
@@ -53,6 +54,21 @@ VIEW = Record(
     "One restorable point in time: its DTF root, files and bytes in it, bytes that its backup added to the disk. "
     "label: as COMMIT gave it, UTF-8, zero padded. kind: as catalog.VIEW. attic: root of the tree of deleted files that it still "
     "offers, group 0 if none.",
+)
+
+WANT = Record(
+    "wire.WANT",
+    (
+        ("kind", "B"),
+        ("group", "I"),
+        ("index", "I"),
+        ("file_group", "I"),
+        ("file_index", "I"),
+        ("offset", "Q"),
+        ("length", "I"),
+    ),
+    "An item that is damaged on the appliance. A chunk: `length` bytes from `offset` of that file object, if the client has the file "
+    "still. A node or file object (no file): if it is in the client's cache.",
 )
 
 # ITEMS_GET.source, OWNED_GET.source, VIEWS_GET.source
@@ -156,7 +172,13 @@ _TABLE = (
         (("root_group", "I"), ("root_index", "I"), ("time_ns", "q"), ("files", "Q"), ("bytes", "Q"), ("label", Text(64))),
         "Everything is sent: make it a view of this time. label: what people call it, may be empty.",
     ),
-    (31, "COMMITTED", "appliance", (("view", "I"), ("stored_bytes", "Q")), "Durable and listed."),
+    (
+        31,
+        "COMMITTED",
+        "appliance",
+        (("view", "I"), ("stored_bytes", "Q"), ("damage", "B")),
+        "Durable and listed. damage: 1 if HEAL_GET may be of use.",
+    ),
     (32, "ABANDON", "agent", (), "Give up this backup and free what it stored."),
     (33, "ABANDONED", "appliance", (), ""),
     (40, "VIEWS_GET", "agent", (("source", "B"), ("after", "I")), "Views with a number above `after`."),
@@ -193,6 +215,17 @@ _TABLE = (
     (46, "END", "appliance", (("lost", "I"),), "The request is answered; so many items were lost."),
     (47, "OWNED_GET", "agent", (("source", "B"), ("groups", Rows(GROUP, limits.REF_ROWS))), "Which BDFs are the client's own?"),
     (48, "OWNED", "appliance", (("owned", Rows(MINE, limits.REF_ROWS)),), "One for each BDF of the request, in order."),
+    (80, "HEAL_GET", "agent", (), "What damaged items the client could give back; any time but during a backup."),
+    (81, "HEAL_WANTED", "appliance", (("wants", Rows(WANT, limits.HEAL_ROWS)),), "Items of one pack follow each other."),
+    (
+        82,
+        "HEAL_PACK",
+        "agent",
+        (),
+        "Body is a pack of wanted items, group and first as wanted, in the order of HEAL_WANTED. No reply; what is not right is dropped.",
+    ),
+    (83, "HEAL_END", "agent", (), "That was all."),
+    (84, "HEALED", "appliance", (("packs", "I"),), "So many damaged packs are whole again."),
     (50, "STATUS_GET", "agent", (), ""),
     (51, "STATUS", "appliance", (("status", Text(16384)),), "JSON."),
 )
@@ -237,4 +270,10 @@ OWNED = TYPES["OWNED"]
 STATUS_GET = TYPES["STATUS_GET"]
 STATUS = TYPES["STATUS"]
 
-BODY_IS_PACK = (PACK, DATA)
+HEAL_GET = TYPES["HEAL_GET"]
+HEAL_WANTED = TYPES["HEAL_WANTED"]
+HEAL_PACK = TYPES["HEAL_PACK"]
+HEAL_END = TYPES["HEAL_END"]
+HEALED = TYPES["HEALED"]
+
+BODY_IS_PACK = (PACK, DATA, HEAL_PACK)

@@ -9,7 +9,7 @@ import asyncio
 from firmware.formats import message
 from firmware.formats.record import FormatError
 from firmware.formats.refusal import Refusal
-from firmware.net import entry, retrieve, upload
+from firmware.net import entry, heal, retrieve, upload
 from firmware.net.channel import Disconnected, Silence, body_bound
 from hal.errors import CorruptData, HalError, NoSpace
 from hal.loop import now_ms
@@ -48,6 +48,9 @@ TABLE = (
     (message.VIEWS_GET, _AUTHENTICATED, None, retrieve.views),
     (message.ITEMS_GET, _AUTHENTICATED, None, retrieve.items),
     (message.OWNED_GET, _AUTHENTICATED, None, retrieve.owned),
+    (message.HEAL_GET, (KNOWN,), None, heal.get),
+    (message.HEAL_PACK, (KNOWN,), None, heal.pack),
+    (message.HEAL_END, (KNOWN,), None, heal.end),
     (message.STATUS_GET, _AUTHENTICATED, None, retrieve.status),
 )
 
@@ -81,6 +84,7 @@ class Session:
         self.readers = {}  # source -> (store or mounted tape, its reader for this client)
         self.backup = None
         self.slot = None
+        self.heal = None  # between HEAL_GET and HEAL_END
         self.claims = 0  # rows of the RFE_CLAIM that awaits its proof
         self.task = None
         self.waiting = False  # between two frames
@@ -179,7 +183,7 @@ class Session:
             raise Refusal("PROTOCOL", str(error))
         except Refusal as refusal:
             # Packs behind a refused one are already under way: the backup cannot be taken up within this connection.
-            if refusal.name in CLOSING or frame.type == message.PACK or not self.known():
+            if refusal.name in CLOSING or frame.type in message.BODY_IS_PACK or not self.known():
                 raise
             await self.channel.refuse(refusal, frame.request)
             return

@@ -2,6 +2,7 @@
 
 from firmware.formats import limits, message
 from firmware.formats.refusal import Refusal
+from firmware.store.scrub_damage import Damage
 
 
 async def begin(session, request: int, values) -> None:
@@ -47,7 +48,8 @@ async def commit(session, request: int, values) -> None:
     view, stored_bytes = await session.backup.commit(*values)
     session.end_backup(finished=True)
     session.appliance.log.info("lan", "client %s has view %d, %d bytes stored" % (session.client.name, view, stored_bytes))
-    await session.channel.send(message.COMMITTED, request, view, stored_bytes)
+    damage = 1 if Damage(session.store).count() else 0
+    await session.channel.send(message.COMMITTED, request, view, stored_bytes, damage)
 
 
 async def abandon(session, request: int, values) -> None:

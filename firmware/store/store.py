@@ -18,6 +18,7 @@ from firmware.store.catalog import Catalog
 from firmware.store.clients import Clients
 from firmware.store.collector import Collector
 from firmware.store.compactor import Compactor
+from firmware.store.heal_parts import Parts
 from firmware.store.holds import Holds
 from firmware.store.packs import Packs
 from firmware.store.reader import Reader, list_views
@@ -45,6 +46,7 @@ class Store:
         self.uuid = superblock.uuid
         self.raw_buffer = bytearray(limits.PACK_RAW_BYTES)
         self.holds = Holds()
+        self.parts = Parts()
         self.running = {}
         self.segments = Segments(superblock.segments)
         self.packs = Packs(disk, superblock, processor)
