@@ -7,6 +7,7 @@ from firmware.store import segment_writer
 from firmware.store.scrub import Scrub
 from firmware.store.scrub_names import Names
 from tests.fixtures import model
+from tests.fixtures.mending import file_refs, runs_of, spoil
 from tests.unit.test_store import _PROCESSOR, Bench, contents
 from tests.unit.test_store_rebuild import busy, checked
 
@@ -27,14 +28,6 @@ def make(store):
     return Scrub(store, Lines(), lambda: 1 << 40, lambda: 30)
 
 
-def spoil(bench, store, kind: int, group: int, index: int):
-    """Change bytes of the pack that holds the item; its row."""
-    row = store.find_pack(kind, group, index)[1]
-    bench.disk.poke((1 << 20) + row.segment * store.superblock.segment_bytes + row.offset + row.length // 2, b"damage")
-    store.packs.forget()
-    return row
-
-
 async def test_a_sound_store_is_sound():
     bench = Bench(segments=40)
     store, _ = await busy(bench)
@@ -48,10 +41,10 @@ async def test_a_sound_store_is_sound():
 async def test_damage_is_noted_and_named_with_its_views():
     bench = Bench(segments=40)
     store, left = await busy(bench)
-    file = (await model_files(store, left[0]))[b"a8"]
+    file = (await file_refs(store, _PROCESSOR, left[0][0], left[0][1]))[b"a8"]
     index = (await runs_of(store, file))[0][1]
-    spoil(bench, store, packs.DATA, file[0], index)
-    page = spoil(bench, store, packs.FILES, 2, 0)
+    spoil(bench.disk, store, packs.DATA, file[0], index)
+    page = spoil(bench.disk, store, packs.FILES, 2, 0)
     address = (1 << 20) + page.segment * store.superblock.segment_bytes + page.offset
     bench.disk.bad_reads.add(address // 4096)
     scrub = make(store)
@@ -70,30 +63,10 @@ async def test_damage_is_noted_and_named_with_its_views():
     assert len([line for line in scrub._log.lines if "store damage" in line]) == count, "each is reported once"
 
 
-async def model_files(store, what) -> dict:
-    """{name: (group, index)} of a view of the model agent."""
-    client, view, _ = what
-    row = [row for row in store.views(client.id) if row.view == view][0]
-    reader = store.reader(client.uuid)
-    sink = model.Sink(_PROCESSOR)
-    await reader.items(packs.NODES, [(row.root_group, row.root_index)], sink)
-    letters = [ref[1:] for _, _, ref in model.parse_list(sink.items[0])]
-    sink = model.Sink(_PROCESSOR)
-    await reader.items(packs.NODES, letters, sink)
-    return {name: ref[1:] for node in sink.items for name, _, ref in model.parse_list(node)}
-
-
-async def runs_of(store, ref) -> list:
-    from firmware.store import intake
-
-    first, row = store.find_pack(packs.FILES, *ref)
-    return intake.parse_file((await store.packs.load(row)).item(ref[1] - first)).runs
-
-
 async def test_damage_that_nothing_needs_any_more_is_forgotten():
     bench = Bench(segments=40)
     store, left = await busy(bench)
-    spoil(bench, store, packs.DATA, 7, 0)
+    spoil(bench.disk, store, packs.DATA, 7, 0)
     scrub = make(store)
     await scrub.run_pass()
     assert scrub.damage.count() == 1
