@@ -8,11 +8,13 @@ class Options:
     """`write_free_s`: a file is safe when so long nobody wrote to it; 0: never wait. `give_up_s`: how long a safe moment is waited for.
 
     `groups`: name -> [pattern], absolute paths in which * stands for anything; members are backed up as of one moment.
-    `clone`: read from clones where the filesystem has them. `databases`: group the files of databases that are recognised.
+    `guard`, `clone`: read through guarded mounts, from clones where the filesystem has them. `databases`: group the files of databases
+    that are recognised.
     """
 
     write_free_s: float = 5.0
     give_up_s: float = 60.0
+    guard: bool = True
     clone: bool = True
     databases: bool = True
     groups: dict[str, list[str]] = dataclasses.field(default_factory=dict)

@@ -8,10 +8,11 @@ from agent_pc.afm.clone import Clone
 from agent_pc.afm.guard import Frozen, Guard
 from agent_pc.afm.kinds import sqlite
 from agent_pc.afm.options import Options
+from agent_pc.guard.freezing import GuardedMount
 from firmware.formats import dtf
 
 # field of Options that switches it on, Guard; the first that gives something is taken
-STRATEGIES = (("clone", Clone),)
+STRATEGIES = (("guard", GuardedMount), ("clone", Clone))
 
 
 class Sources:

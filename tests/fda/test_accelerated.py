@@ -5,28 +5,12 @@ import random
 
 import pytest
 
-from agent_pc.bdm import contents
 from agent_pc.cli import main
 from agent_pc.fda.clones import DIRECTORY
 from tests.agent.rig import told
 
 _PAGE = 8192
 _PAGES = 4096
-
-
-@pytest.fixture
-def read(monkeypatch):
-    """Bytes of file contents that were read, in a list of one."""
-    counted = [0]
-    blocks = contents.blocks
-
-    def counting(handle, offset, length):
-        for block in blocks(handle, offset, length):
-            counted[0] += len(block)
-            yield block
-
-    monkeypatch.setattr(contents, "blocks", counting)
-    return counted
 
 
 @pytest.fixture

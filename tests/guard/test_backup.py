@@ -6,26 +6,13 @@ import threading
 
 import pytest
 
-from agent_pc.bdm import contents
+from agent_pc.guard.freezing import GuardedMount
+from firmware.formats import dtf
 from tests.agent.rig import told
+from tests.guard.rig import Mount
 
 _PAGE = 8192
 _PAGES = 2048
-
-
-@pytest.fixture
-def read(monkeypatch):
-    """Bytes of file contents that were read, in a list of one."""
-    counted = [0]
-    blocks = contents.blocks
-
-    def counting(handle, offset, length):
-        for block in blocks(handle, offset, length):
-            counted[0] += len(block)
-            yield block
-
-    monkeypatch.setattr(contents, "blocks", counting)
-    return counted
 
 
 @pytest.fixture
@@ -112,3 +99,42 @@ def test_one_moment_of_a_file_that_is_written_all_the_time(agent, mount, tmp_pat
         stop.set()
         writer.join()
     assert rounds[0] >= 1
+
+
+def test_a_file_in_use_is_labelled_as_of_one_moment(agent, mount, tmp_path, capsys):
+    path, stop = mount.path / tmp_path.name, threading.Event()
+    path.write_bytes(os.urandom(_PAGE * 256))
+
+    def write() -> None:
+        with open(path, "r+b", 0) as file:
+            while not stop.wait(0.001):
+                file.seek(random.randrange(256) * _PAGE)
+                file.write(os.urandom(100))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        status, document = told(capsys, agent, "backup", "--write-free", 5, "--give-up", 1, path)
+        assert status == 0 and not document["failed"]
+    finally:
+        stop.set()
+        writer.join()
+    status, document = told(capsys, agent, "ls", path)
+    [row] = document["entries"]
+    assert row["label"] == "snapshot"
+
+
+def test_a_full_spool_is_a_problem_that_is_told(agent, tmp_path):
+    mount = Mount(tmp_path, 1)
+    try:
+        path = mount.path / "big"
+        path.write_bytes(bytes(4 << 20))
+        guard = GuardedMount()
+        frozen = guard.open(os.fsencode(path))
+        assert frozen.verdict() == (dtf.SNAPSHOT, "")
+        path.write_bytes(os.urandom(4 << 20))
+        label, text = frozen.verdict()
+        assert label == dtf.UNGUARDED and "spool" in text
+        frozen.close()
+    finally:
+        mount.close()
