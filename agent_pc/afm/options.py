@@ -14,10 +14,10 @@ class Options:
 
     write_free_s: float = 5.0
     give_up_s: float = 60.0
-    guard: bool = True
     clone: bool = True
     databases: bool = True
     groups: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    guard: bool = True
 
     @property
     def write_free_ns(self) -> int:
