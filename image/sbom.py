@@ -26,12 +26,14 @@ LICENCES = {
     "liblmdb0": "OLDAP-2.8",
     "libmbedcrypto16": "Apache-2.0 OR GPL-2.0-or-later",
     "libmbedtls21": "Apache-2.0 OR GPL-2.0-or-later",
+    "libssl3t64": "Apache-2.0",
     "libmbedx509-7": "Apache-2.0 OR GPL-2.0-or-later",
     "libuuid1": "BSD-3-Clause",
     "libzstd1": "BSD-3-Clause OR GPL-2.0-only",
     "linux-image": "GPL-2.0-only WITH Linux-syscall-note",
     "micropython": "MIT",
     "systemd-boot-efi": "LGPL-2.1-or-later",
+    "zlib1g": "Zlib",
 }
 OURS = "Apache-2.0"
 

@@ -24,12 +24,14 @@ LIBRARIES = (
     "libaio.so.1t64",
     "libb2.so.1",
     "libc.so.6",
+    "libcrypto.so.3",
     "libffi.so.8",
     "libisal.so.2",
     "liblmdb.so.0",
     "libmbedcrypto.so.16",
     "libmbedtls.so.21",
     "libmbedx509.so.7",
+    "libssl.so.3",
     "libzstd.so.1",
 )
 

@@ -3,7 +3,8 @@
 import socket
 
 from hal.linux.identity import make_identity
-from hal.linux.net import TcpConnection, TcpListener, TlsListener
+from hal.linux.net import PlainStream, TcpConnection, TcpListener, TlsListener
+from hal.linux.openssl import WANT_READ, WANT_WRITE
 from hal.loop import MICROPYTHON
 
 _IDENTITY = []  # made once: (certificate, key)
@@ -16,19 +17,43 @@ def _connected(address) -> object:
     return raw
 
 
-def _tls_client(raw):
-    if MICROPYTHON:
-        import tls
+class _Client:
+    """TLS by the interpreter's own library, with the calls of PlainStream. It waits for either direction: a handshake needs both."""
 
-        context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
-        context.verify_mode = tls.CERT_NONE
-    else:
-        import ssl
+    wants = WANT_READ
 
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context.wrap_socket(raw, do_handshake_on_connect=False)
+    def __init__(self, raw):
+        if MICROPYTHON:
+            import tls
+
+            context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
+            context.verify_mode = tls.CERT_NONE
+            self._blocks, self._read, self._write = (), "readinto", "write"
+        else:
+            import ssl
+
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            self._blocks, self._read, self._write = (ssl.SSLWantReadError, ssl.SSLWantWriteError), "recv_into", "send"
+        self.socket = context.wrap_socket(raw, do_handshake_on_connect=False)
+
+    def _call(self, name: str, view):
+        try:
+            return getattr(self.socket, name)(view)
+        except self._blocks:
+            return None
+
+    def read(self, view):
+        self.wants = WANT_READ
+        return self._call(self._read, view)
+
+    def write(self, view):
+        self.wants = WANT_WRITE
+        return self._call(self._write, view)
+
+    def close(self) -> None:
+        self.socket.close()
 
 
 async def tcp(case) -> None:
@@ -37,7 +62,7 @@ async def tcp(case) -> None:
 
     async def connect(address):
         raw = _connected(address)
-        return TcpConnection(raw, raw, "server")
+        return TcpConnection(PlainStream(raw), raw, "server")
 
     await case(listen, connect)
 
@@ -51,7 +76,7 @@ async def tls(case) -> None:
 
     async def connect(address):
         raw = _connected(address)
-        stream = _tls_client(raw)
-        return TcpConnection(stream, raw if MICROPYTHON else stream, "server")
+        client = _Client(raw)
+        return TcpConnection(client, raw if MICROPYTHON else client.socket, "server")
 
     await case(listen, connect)
