@@ -68,5 +68,5 @@ ATTIC_EXTRA = b"bobbin.deleted"
 ATTIC = Record(
     "dtf.ATTIC",
     (("deleted_ns", "q"), ("oldest_ns", "q")),
-    "deleted_ns: when it was first missing, 0 for a directory that still exists. oldest_ns: the earliest deletion at or below it.",
+    "deleted_ns: when it was first missing; 0: as the directory above it, or, in one that still exists, a directory that does, too. oldest_ns: the earliest deletion at or below it.",
 )

@@ -86,6 +86,26 @@ class Clients:
             raise Refusal("NOT_FOUND", "no view %d" % missing[0])
         await self._write(number, self._row(number), None, views)
 
+    async def merge_views(self, number: int, without, record: bytes, work) -> None:
+        """The views `without` go and `work(catalog, live, segment, length)` puts down the one they were folded into, whose COMMIT
+        body is `record`: all of it or nothing. Raises what `work` raises; Refusal NOT_FOUND, FULL."""
+        log = self._store.log
+        async with self._lock:
+            row = self._row(number)
+            body = await self._body(number, row, row.token_hash, without)
+            segment, _, taken = await log.append(layout.MERGE, disk.COMMIT, record, reserve=0)
+            try:
+                place = await log.append(layout.FULL, disk.CLIENT, body, reserve=0)
+            except BaseException:
+                self._store.segments.settled(segment)
+                raise
+
+            def both(catalog, live):
+                work(catalog, live, segment, taken)
+                self._replace(catalog, live, number, row, row.token_hash, without, (place[0], place[2]))
+
+            await self._store.apply(both, None, (segment, place[0]))
+
     async def rewrite(self, number: int) -> None:
         """The client's record anew, as the segment that holds it is to be freed. Raises Refusal NOT_FOUND."""
         await self._write(number, self._row(number))
@@ -114,16 +134,19 @@ class Clients:
             segment, _, taken = await self._store.log.append(layout.FULL, disk.CLIENT, body, reserve=0)
 
             def work(catalog, live):
-                for view in without:
-                    self._store.drop_view(catalog, live, number, view)
-                now = catalog.client(number) or row
-                place = (now.next_view, now.pending, segment, taken)
-                catalog.put_client(number, (now.uuid, token, now.created_ns, now.name) + place)
-                live[segment] = live.get(segment, 0) + taken
-                if now.length:
-                    live[now.segment] = live.get(now.segment, 0) - now.length
+                self._replace(catalog, live, number, row, token, without, (segment, taken))
 
             await self._store.apply(work, None, (segment,))
+
+    def _replace(self, catalog, live: dict, number: int, row, token: bytes, without, place) -> None:
+        """Within a transaction: the client's record lies at `place` (segment, bytes), and those views go."""
+        for view in without:
+            self._store.drop_view(catalog, live, number, view)
+        now = catalog.client(number) or row
+        catalog.put_client(number, (now.uuid, token, now.created_ns, now.name, now.next_view, now.pending) + place)
+        live[place[0]] = live.get(place[0], 0) + place[1]
+        if now.length:
+            live[now.segment] = live.get(now.segment, 0) - now.length
 
     async def _body(self, number: int, row, token: bytes, without) -> bytes:
         """CLIENT_BODY, but for the views that are being deleted. Only a commit may go on meanwhile: its view is next_view."""

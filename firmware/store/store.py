@@ -20,6 +20,8 @@ from firmware.store.collector import Collector
 from firmware.store.compactor import Compactor
 from firmware.store.heal_parts import Parts
 from firmware.store.holds import Holds
+from firmware.store.merge import Merger
+from firmware.store.merge_writer import abandon_cut
 from firmware.store.packs import Packs
 from firmware.store.reader import Reader, list_views
 from firmware.store.segments import Segments
@@ -53,6 +55,7 @@ class Store:
         self.roll = Clients(self)
         self.collector = Collector(self)
         self.compactor = Compactor(self)
+        self.merger = Merger(self)
         self.log = None
         self.tables = None
         self._lock = asyncio.Lock()
@@ -85,6 +88,7 @@ class Store:
     async def _start(self) -> None:
         txn = self.kv.begin(write=True)
         epoch = Catalog(txn).next_number(layout.META_EPOCH)
+        abandon_cut(Catalog(txn))
         heads = self.segments.load(txn)
         txn.commit()
         self.log = log_.Log(self.disk, self.superblock, self.processor, self.segments, epoch << disk_format.SEQUENCE_BITS)
