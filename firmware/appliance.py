@@ -29,7 +29,7 @@ _POWER_OFF_DELAY_MS = 300  # for the last console lines to leave the serial port
 
 
 class Appliance:
-    """Attributes: machine, config, log, crash_log, supervisor, identity, store, scrub, volume, tape, server, pairing, consoles; None until
+    """Attributes: machine, config, log, crash_log, supervisor, identity, store, keeper, scrub, volume, tape, server, pairing, consoles; None until
     started. `mounted` is set by the tape service: None or what offers `.label` and `.reader(client_uuid)`. `upkeep` checks and
     repairs the store; `occupied` says what it or a format does that nothing else may go on beside."""
 
@@ -37,7 +37,7 @@ class Appliance:
         self.machine = machine
         self.lan_host = machine.lan_host
         self.log = self.config = self.crash_log = self.supervisor = self.identity = None
-        self.store = self.scrub = self.tape = self.server = self.pairing = self.mounted = self.consoles = None
+        self.store = self.keeper = self.scrub = self.tape = self.server = self.pairing = self.mounted = self.consoles = None
         self.volume_state = board.NONE
         self.problems = []
         self.upkeep = Upkeep(self)
@@ -170,6 +170,7 @@ class Appliance:
         """Open the store on the open volume and start what works on it. Raises HalError."""
         from firmware.formats.catalog import DUPLICATES, TABLES
         from firmware.store.scrub import Scrub
+        from firmware.store.keep import Keeper
         from firmware.store.store import Store
 
         disk, processor, clock = self.volume.disk, self.machine.processor, self.machine.clock
@@ -177,7 +178,9 @@ class Appliance:
         if fresh:
             await Store.format(disk, self._kv, processor, os.urandom(16), clock.now_ns())
         self.store = await Store.open(disk, self._kv, processor, clock)
+        self.keeper = Keeper(self.store, self.config, clock, self.log)
         self.supervisor.spawn("collector", self.store.collector.run, restart=True)
+        self.supervisor.spawn("keeper", self.keeper.run, restart=True)
         self.scrub = Scrub(
             self.store, self.log, lambda: self.config.get("scrub.rate"), lambda: self.config.get("scrub.every_days")
         )
@@ -366,6 +369,7 @@ class Appliance:
             status.update(self.store.usage())
             status.update(self.scrub.status())
             status["uuid"] = binascii.hexlify(self.store.uuid).decode()
+            status.update(await self.keeper.status())
         return status
 
     def network_status(self) -> dict:

@@ -215,7 +215,7 @@ _TABLE = (
     ("keep.urgent_percent", Number(50, 100), "95", "when the delta area is so full, its oldest views are merged at once"),
     ("keep.urgent_days", Number(0, 366), "1", "views of the last days that a full area does not take away"),
     ("keep.reserve_percent", Number(1, 20), "2", "share of the disk that backups leave to merges: the merge area"),
-    ("keep.compact_percent", Number(10, 90), "50", "a segment with no more than this in use is copied together with others"),
+    ("keep.compact_percent", Number(10, 75), "50", "a segment with no more than this in use is copied together with others"),
     ("log.level", Choice("debug", "info", "warning", "error"), "info", "least important entries that the log keeps"),
 )
 

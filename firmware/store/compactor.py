@@ -16,11 +16,12 @@ from hal.loop import sleep_ms
 from hal.native import aligned
 
 _LAST = 1  # free segments that even this leaves, for records of deletions and commits
-_BATCH_PACKS = 64  # moved in one transaction
+_BATCH_PACKS = 1024  # moved in one transaction
 _BATCH_BYTES = 8 << 20
 _WAITING = 8  # segments freed but pinned: more would only fill the disk
 _SCAN = 512  # rows of a table looked at in one go
 _STUCK = 1024
+MOST = 75  # percent: heads and footers of the smallest packs take the rest, which moving does not win back
 
 
 class Compactor:
@@ -34,7 +35,10 @@ class Compactor:
         self.freed = 0
 
     async def step(self, percent: int) -> bool:
-        """Empty the segment with the least in use, if that is no more than `percent` of it. False: there is none, or no room."""
+        """Empty the segment with the least in use, if that is no more than `percent` of what was written to it, at most MOST.
+
+        False: there is none, or no room.
+        """
         segments = self._store.segments
         if segments.waiting_count() >= _WAITING:
             return False
@@ -63,12 +67,11 @@ class Compactor:
     async def _victim(self, percent: int):
         """(segment, row)"""
         best = []
-        most = self._store.superblock.segment_bytes * percent // 100
 
         def look(key, value):
             row = layout.SEGMENT.unpack(value)
             segment = int.from_bytes(key, "big")
-            if row.state != layout.SEALED or row.live > most or self._stuck.get(segment) == row.live:
+            if row.state != layout.SEALED or row.live * 100 > row.tail * percent or self._stuck.get(segment) == row.live:
                 return
             if (not best or row.live < best[0][1].live) and self._store.segments.is_settled(segment):
                 best[:] = [(segment, row)]

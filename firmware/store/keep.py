@@ -12,11 +12,11 @@ from firmware.formats import catalog as layout
 from firmware.formats.refusal import Refusal
 from firmware.store import areas, keep_plan
 from firmware.store.catalog import Catalog
-from hal.errors import HalError
-from hal.loop import now_ms, sleep_ms
+from firmware.store.compactor import MOST
+from hal.errors import HalError, Timeout
+from hal.loop import now_ms, sleep_ms, wait_ms
 
-_LOOK_MS = 5000  # between two looks at the clock and the areas
-_URGENT_COMPACT = 90  # percent in use up to which a segment is emptied when space is short
+_LOOK_MS = 15000  # between two looks at the clock and the areas
 _SHORT_SEGMENTS = 2  # free above the reserve: below it the disk counts as full
 
 
@@ -56,8 +56,8 @@ class Keeper:
                 self._log.warning("keep", str(error))
             self._wake.clear()
             try:
-                await asyncio.wait_for(self._wake.wait(), _LOOK_MS / 1000)
-            except asyncio.TimeoutError:
+                await wait_ms(self._wake.wait(), _LOOK_MS)
+            except Timeout:
                 pass
 
     async def turn(self) -> None:
@@ -154,7 +154,7 @@ class Keeper:
         async with self._lock:
             await self._settle()
             while await self.is_short():
-                await self.compact(_URGENT_COMPACT)
+                await self.compact(MOST)
                 await self._settle()
                 if not await self.is_short():
                     break

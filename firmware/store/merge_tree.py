@@ -243,4 +243,3 @@ class Known:
 
     def get(self, body):
         return self._refs.get(self._digest(body)) if self._refs else None
-

@@ -144,7 +144,9 @@ async def check_state(image, storage, acknowledged, doubtful, gone, attics, doub
     for key, (client, row) in found.items():
         reader = store.reader(client.uuid)
         files = acknowledged.get(key) or doubtful.get(key) or gone[key]
-        assert await model.restore(reader, base._PROCESSOR, row.root_group, row.root_index) == files, "view %d differs" % row.view
+        assert await model.restore(reader, base._PROCESSOR, row.root_group, row.root_index) == files, (
+            "view %d differs" % row.view
+        )
         attic = {}
         if row.attic_group:
             read = await trees.read(reader, base._PROCESSOR, row.attic_group, row.attic_index)

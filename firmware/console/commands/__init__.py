@@ -1,9 +1,9 @@
 """The console's commands, one module a topic. `registry()` joins them."""
 
-from firmware.console.commands import clients, disk, password, setting, show, store, system, tape
+from firmware.console.commands import clients, disk, keep, password, setting, show, store, system, tape
 from firmware.console.registry import Registry
 
-MODULES = (clients, disk, password, setting, show, store, system, tape)
+MODULES = (clients, disk, keep, password, setting, show, store, system, tape)
 
 
 def registry() -> Registry:

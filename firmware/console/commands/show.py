@@ -64,11 +64,16 @@ _DISK_ROWS = (
     ("damaged packs", "damaged_packs", str),
     ("clients", "clients", str),
     ("views", "views", str),
+    ("next merge", "next_merge", lambda time: time + " UTC"),
+    ("last merge", "last_merge", str),
 )
 
 
 def _show_disk(data: dict) -> list:
-    return text.pairs([(label, render(data[key])) for label, key, render in _DISK_ROWS if key in data])
+    rows = [(label, render(data[key])) for label, key, render in _DISK_ROWS if key in data]
+    for row in data.get("areas", ()):
+        rows.append((row["area"] + " area", "%s of %s" % (text.size(row["used_bytes"]), text.size(row["quota_bytes"]))))
+    return text.pairs(rows)
 
 
 async def _tape(session, values: dict) -> dict:
