@@ -7,7 +7,6 @@ keep_plan.py.
 
 import asyncio
 
-from firmware.core.log import stamp
 from firmware.formats import catalog as layout
 from firmware.formats.refusal import Refusal
 from firmware.store import areas, keep_plan
@@ -32,7 +31,7 @@ class Keeper:
         self._wake = asyncio.Event()
         self._day = None  # the last one that was merged
         self._told = False
-        self.last = None  # text about the last merge
+        self.last = (0, "none since the start")  # when, and text about the last merge
         self._set_reserve()
         config.watch("keep.reserve_percent", self._set_reserve)
 
@@ -92,7 +91,7 @@ class Keeper:
             text = "%d views were merged into later ones in %d ms" % (merged, now_ms() - began)
             if failed:
                 text += "; %d merges failed: `show log`" % failed
-            self.last = "%s UTC: %s" % (stamp(self._clock.now_ns()), text)
+            self.last = (self._clock.now_ns(), text)
             if merged or failed:
                 self._log.info("keep", text)
             return {"views": merged, "text": text}
@@ -168,8 +167,8 @@ class Keeper:
 
     def _tell(self, merged: int, short: bool) -> None:
         if merged:
-            self.last = "%s UTC: space was short: %d old views merged into baselines" % (stamp(self._clock.now_ns()), merged)
-            self._log.warning("keep", self.last[self.last.index(": ") + 2 :])
+            self.last = (self._clock.now_ns(), "space was short: %d old views merged into baselines" % merged)
+            self._log.warning("keep", self.last[1])
         if short and not self._told:
             self._log.error("keep", "space is short and there is nothing left to merge: use a larger disk or delete views")
         self._told = short
@@ -189,6 +188,7 @@ class Keeper:
         usage = await areas.usage(self._store, self._config.get("keep.delta_percent"))
         return {
             "areas": usage.rows(self._store.superblock.segment_bytes),
-            "next_merge": stamp(self.policy().next_merge_ns(self._clock.now_ns())),
-            "last_merge": self.last or "none since the start",
+            "next_merge_ns": self.policy().next_merge_ns(self._clock.now_ns()),
+            "last_merge_ns": self.last[0],
+            "last_merge": self.last[1],
         }

@@ -64,7 +64,7 @@ _DISK_ROWS = (
     ("damaged packs", "damaged_packs", str),
     ("clients", "clients", str),
     ("views", "views", str),
-    ("next merge", "next_merge", lambda time: time + " UTC"),
+    ("next merge", "next_merge_ns", lambda time_ns: stamp(time_ns) + " UTC"),
     ("last merge", "last_merge", str),
 )
 
