@@ -75,7 +75,7 @@ class Channel:
         if self._lent is not None:
             return self._lent
         if length > len(self._own):
-            self._own = memoryview(bytearray(length))
+            return memoryview(bytearray(length))  # not kept: there may be a thousand channels
         return self._own
 
     async def send(self, type_: int, request: int, *values) -> None:

@@ -11,7 +11,7 @@ from hal.loop import now_ms, sleep_ms
 
 UNKNOWN = 32  # sessions before authentication, altogether
 UNKNOWN_PEER = 8  # and from one address
-SESSIONS = 32  # authenticated sessions, altogether
+SESSIONS = 1024  # authenticated sessions, altogether: an idle one costs some 40 KB, most of it mbedTLS
 SESSIONS_CLIENT = 4  # and of one client
 RETRY_S = 30
 TAKE_OVER_MS = 30000  # a backup silent for so long gives way to a new BEGIN of its client

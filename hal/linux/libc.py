@@ -36,6 +36,7 @@ libc = Library(
         "recv": ("l", "ipLi"),
         "shutdown": ("i", "ii"),
         "getsockname": ("i", "ipp"),
+        "prlimit": ("i", "iipp"),
         "mount": ("i", "sssLp"),
         "umount2": ("i", "si"),
         "mkdir": ("i", "sI"),

@@ -1,6 +1,21 @@
 """What every board that runs Linux has in common. `hal.linux.pc` and `hal.linux.host` derive from it."""
 
+import struct
+
+from hal.linux.libc import libc
 from hal.machine import Machine
+
+_RLIMIT_NOFILE = 7
+_DESCRIPTORS = 4096  # connections of a thousand agents and what else is open; Linux gives 1024 to begin with
+
+
+def allow_descriptors() -> None:
+    """As many as are needed, or as the host lets this process have."""
+    limits = bytearray(16)
+    libc.prlimit(0, _RLIMIT_NOFILE, None, limits)
+    now, most = struct.unpack("<QQ", limits)
+    if now < _DESCRIPTORS:
+        libc.prlimit(0, _RLIMIT_NOFILE, struct.pack("<QQ", min(_DESCRIPTORS, most), most), None)
 
 
 class LinuxMachine(Machine):
@@ -19,6 +34,7 @@ class LinuxMachine(Machine):
         from hal.linux.clock import SystemClock
         from hal.linux.rwp import NativeProcessor
 
+        allow_descriptors()
         self.clock = SystemClock(may_set=self.owns_clock)
         self.processor = NativeProcessor()
 

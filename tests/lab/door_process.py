@@ -7,14 +7,17 @@ _VERBS; an empty line asks for the status. Ends with standard input. The store i
 import asyncio
 import gc
 import json
+import os
 import sys
 
 sys.path.insert(0, "")
 
 from firmware.formats import catalog  # noqa: E402
+from firmware.main import _GARBAGE_BYTES  # noqa: E402
 from firmware.store.store import Store  # noqa: E402
 from hal.linux.disk import FileDisk  # noqa: E402
 from hal.linux.lmdb import Lmdb  # noqa: E402
+from hal.linux.machine import allow_descriptors  # noqa: E402
 from hal.loop import readable  # noqa: E402
 from tests.fixtures.audit import audit  # noqa: E402
 from tests.lab.door import Door, format_store, stored_door  # noqa: E402
@@ -53,6 +56,17 @@ async def _client(door, name: str) -> dict:
     return {"id": client.id, "code": door.pairing.new_code(client)}
 
 
+async def _crowd(door, count: str) -> dict:
+    """So many clients with the tokens that they have proved to hold: [[uuid, token]] in hex."""
+    identities = []
+    for number in range(int(count)):
+        client = await door.store.add_client("crowd%d" % number)
+        token = os.urandom(32)
+        await door.store.set_token(client.id, door.machine.processor.blake2b(token))
+        identities.append([client.uuid.hex(), token.hex()])
+    return {"identities": identities}
+
+
 async def _audit(door) -> dict:
     """What does not agree in the store, "" if all does; rows in each table of the catalog."""
     await door.store.collector.drain()
@@ -80,10 +94,21 @@ async def _delete(door, client: str, view: str) -> dict:
     return {}
 
 
-_VERBS = {"status": _status, "client": _client, "audit": _audit, "usage": _usage, "log": _log, "delete": _delete}
+_VERBS = {
+    "status": _status,
+    "client": _client,
+    "crowd": _crowd,
+    "audit": _audit,
+    "usage": _usage,
+    "log": _log,
+    "delete": _delete,
+}
 
 
 async def main(certificate: str, key: str, *files) -> None:
+    if _HEAP_KNOWN:
+        gc.threshold(_GARBAGE_BYTES)
+    allow_descriptors()
     door = await _door(list(files))
     port = await door.listen(_read(certificate), _read(key))
     _say({"port": port, "code": door.pairing.new_code(await door.store.add_client("pc"))})
