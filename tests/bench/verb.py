@@ -16,8 +16,9 @@ _SCRIPTS = {"native": ("tests/bench/native.py",), "tape": ("tests/bench/tape_ima
 def add_arguments(parser) -> None:
     parser.add_argument(
         "what",
-        choices=("backup", "scale", "appliance", "native", "tls", "tape"),
+        choices=("backup", "scale", "merge", "appliance", "native", "tls", "tape"),
         help="backup: Bobbin beside its peers, step by step; scale: 10 million entries, 1,000 agents, a view of a million files; "
+        "merge: what a merge of two views reads and writes, by files and changes; "
         "appliance: boot, memory, backup, restore, tape beside tar | zstd; "
         "native: the C libraries through MicroPython; tls: receive rate; tape: encoder and reader over memory",
     )
@@ -47,6 +48,11 @@ def run(arguments) -> int:
         return _backup(arguments)
     if arguments.what == "scale":
         return _scale(arguments)
+    if arguments.what == "merge":
+        from tests.bench import merge
+
+        merge.main()
+        return 0
     from tests.lab import micropython
 
     if arguments.what == "tls":
