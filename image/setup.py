@@ -17,7 +17,7 @@ from image.paths import BUILD, ROOT, SEARCH, VENV, BuildError
 # Debian packages by what needs them. apt-get installs those that are missing, nothing more.
 PACKAGES = {
     "build": ("debian-archive-keyring", "fdisk", "gpg", "mmdebstrap", "mtools", "python3-venv", "zstd"),
-    "lab": ("cpio", "istgt", "ovmf", "qemu-block-extra", "qemu-system-x86", "tgt"),
+    "lab": ("cpio", "istgt", "ovmf", "postgresql", "qemu-block-extra", "qemu-system-x86", "tgt"),
     "filesystems": ("btrfs-progs", "fuse3", "xfsprogs"),
     # The same libraries that the image has, for CPython on this machine.
     "libraries": ("libaio1", "libb2-1", "libisal2", "libiscsi7", "liblmdb0", "libmbedcrypto7", "librsync2", "libzstd1"),
