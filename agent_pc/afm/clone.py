@@ -50,16 +50,14 @@ class Clone(Guard):
             os.close(handle)
 
     def _take(self, path: bytes, handle: int, device: int) -> Frozen | None:
-        """A clone, and a stat that is surely of the same moment or older: a write that it does not show is found by the next backup."""
+        """A clone, and a stat that is of the same moment or older: a write that it does not show is found by the next backup."""
         for _ in range(_TRIES):
             before = os.fstat(handle)
             copy = self._cloned(path, handle, device)
             if copy is None:
                 return None
-            waited = plain.tick(before)
-            after = os.fstat(handle)
-            if os.fstat(copy).st_size == before.st_size and not (waited and plain.same(before, after)):
-                return Frozen(copy, before)
+            if os.fstat(copy).st_size == before.st_size:
+                return Frozen(copy, plain.dated(before))
             os.close(copy)
         return None
 

@@ -97,6 +97,11 @@ class Group:
             [task for task in self.tasks() if task.slot is None], key=lambda task: task.path.startswith(last or (b"\0",))
         )
 
+    def certain(self, stamps: dict, now_ns: int) -> bool:
+        """Whether a write after `stamps` to what must not change would be seen."""
+        names = [os.path.join(self.path, name) for name in self.kind.anchors] or list(stamps)
+        return all(plain.certain(stamps[path], now_ns) for path in names if stamps.get(path) is not None)
+
     def still(self, stamps: dict, strict: bool) -> bool:
         """Whether `stamps` say the same as when it was entered; if not `strict`, as much as the database's log needs."""
         if strict or not self.kind.anchors:
@@ -128,7 +133,11 @@ class Single(Group):
     def label(self, label: int) -> int:
         return label
 
+    def certain(self, stamps: dict, now_ns: int) -> bool:
+        return True
+
     def still(self, stamps: dict, strict: bool) -> bool:
+        """One file frozen is of one moment, whatever is written to it."""
         return not strict or super().still(stamps, strict)
 
     def rows(self) -> list:

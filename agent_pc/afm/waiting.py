@@ -22,6 +22,7 @@ from agent_pc.afm.sources import Sources
 from agent_pc.fdm.task import Directory, Link, Task
 
 _PRESSED = 8  # a group that never rests is frozen so often, in the hope that nobody writes in between
+_PRESSED_S = 0.03
 _AGAIN_S = 0.1
 _CHECK_S = 0.2
 
@@ -238,8 +239,10 @@ class Waiting:
         """No safe moment: one moment at least, if the filesystem can; else as it is."""
         text = f"{group.name()}: no {self._options.write_free_s:g} s without a write within {self._options.give_up_s:g} s"
         group.late = True
-        for _ in range(_PRESSED):
-            if self._freeze(group, group.look(), False):
+        for attempt in range(_PRESSED):
+            time.sleep(_PRESSED_S if attempt else 0)
+            stamps = group.look()
+            if group.certain(stamps, self._clock.time_ns()) and self._freeze(group, stamps, False):
                 if group.watched():
                     group.leave()
                     break

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from agent_pc.afm import plain
 from agent_pc.afm.clone import Clone
 from agent_pc.afm.options import Options as Files
 from agent_pc.afm.plain import Plain
@@ -60,6 +61,18 @@ def test_a_clone_is_the_file_of_its_moment(folder):
     )
     assert os.listdir(folder) == ["f"]
     frozen.close()
+
+
+def test_with_coarse_times_the_next_backup_looks_again(folder, monkeypatch):
+    """A write in the same tick as the clone would not show in the file's times."""
+    monkeypatch.setattr(plain, "FINE", False)
+    path = _path(folder, "f", b"x")
+    status = os.lstat(path)
+    assert Clone().open(path).status.st_ctime_ns == status.st_ctime_ns - 1
+    time.sleep(plain.TICK_NS / 1e9)
+    frozen = Clone().open(path).status
+    assert frozen.st_ctime_ns == status.st_ctime_ns and frozen.st_mtime_ns == status.st_mtime_ns
+    assert [plain.fine(text) for text in ("6.1.0-44-amd64", "6.13.0", "7.0", "x")] == [False, True, True, False]
 
 
 def test_holes_stay_holes(folder):

