@@ -87,9 +87,16 @@ def _trees(pids: list) -> list:
     while rest:
         pid = rest.pop()
         found.append(pid)
-        for children in Path("/proc/%d/task" % pid).glob("*/children"):
-            rest += map(int, _text(children).split())
+        for thread in _threads(pid):
+            rest += map(int, _text("/proc/%d/task/%s/children" % (pid, thread)).split())
     return found
+
+
+def _threads(pid: int) -> list:
+    try:
+        return os.listdir("/proc/%d/task" % pid)
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 def _text(path) -> str:

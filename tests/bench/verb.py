@@ -1,7 +1,9 @@
 """The verb `bench`: the figures that README and docs give, each to be had again by anyone."""
 
 import json
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 from image.paths import BuildError
@@ -42,6 +44,7 @@ def add_arguments(parser) -> None:
 
 
 def run(arguments) -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers are stopped on the way out
     if arguments.what == "appliance":
         return _appliance(arguments.board, arguments.report)
     if arguments.what == "backup":
