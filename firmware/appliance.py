@@ -169,8 +169,8 @@ class Appliance:
     async def open_store(self, fresh: bool = False) -> None:
         """Open the store on the open volume and start what works on it. Raises HalError."""
         from firmware.formats.catalog import DUPLICATES, TABLES
-        from firmware.store.scrub import Scrub
         from firmware.store.keep import Keeper
+        from firmware.store.scrub import Scrub
         from firmware.store.store import Store
 
         disk, processor, clock = self.volume.disk, self.machine.processor, self.machine.clock
