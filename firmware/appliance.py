@@ -189,8 +189,9 @@ class Appliance:
     async def close_store(self) -> None:
         """Stop what works on the store, close it and its catalog; the volume stays."""
         store, kv = self.store, self._kv
-        self.store = self._kv = None
+        self.store = self._kv = self.keeper = None
         if store:
+            await self.supervisor.stop("keeper")
             await self.supervisor.stop("scrub")
             await self.supervisor.stop("collector")
             await store.close()
