@@ -18,9 +18,10 @@ _SCRIPTS = {"native": ("tests/bench/native.py",), "tape": ("tests/bench/tape_ima
 def add_arguments(parser) -> None:
     parser.add_argument(
         "what",
-        choices=("backup", "scale", "merge", "appliance", "native", "tls", "tape"),
+        choices=("backup", "scale", "scan", "merge", "appliance", "native", "tls", "tape"),
         help="backup: Bobbin beside its peers, step by step; scale: 10 million entries, 1,000 agents, a view of a million files; "
         "merge: what a merge of two views reads and writes, by files and changes; "
+        "scan: a tree of a million files in which nothing changed; "
         "appliance: boot, memory, backup, restore, tape beside tar | zstd; "
         "native: the C libraries through MicroPython; tls: receive rate; tape: encoder and reader over memory",
     )
@@ -40,7 +41,8 @@ def add_arguments(parser) -> None:
     )
     parser.add_argument("--subjects", default="", metavar="A,B", help="for backup: only these (default: all)")
     parser.add_argument("--steps", default="", metavar="A,B", help="for backup and scale: only these (default: all)")
-    parser.add_argument("--quick", action="store_true", help="for scale: small numbers, a minute or two")
+    parser.add_argument("--folder", default="/dev/shm", metavar="DIR", help="for scan: where the tree is made")
+    parser.add_argument("--quick", action="store_true", help="for scale and scan: small numbers, a minute or two")
 
 
 def run(arguments) -> int:
@@ -56,6 +58,8 @@ def run(arguments) -> int:
 
         merge.main()
         return 0
+    if arguments.what == "scan":
+        return _scan(arguments)
     from tests.lab import micropython
 
     if arguments.what == "tls":
@@ -64,6 +68,19 @@ def run(arguments) -> int:
         tls.main(512)
         return 0
     return subprocess.run(micropython.command(256 << 20) + list(_SCRIPTS[arguments.what]), cwd=_ROOT).returncode
+
+
+def _scan(arguments) -> int:
+    from tests.bench import scan
+
+    files = scan.FILES // 100 if arguments.quick else scan.FILES
+    rows = scan.run(arguments.folder, files, arguments.runs)
+    for name, figure, unit in rows:
+        print("%-32s %10.2f  %s" % (name, figure, unit))
+    if arguments.report:
+        found = [dict(zip(("step", "figure", "unit"), row)) for row in rows]
+        Path(arguments.report).write_text(json.dumps({"files": files, "rows": found}, indent=2) + "\n")
+    return 0
 
 
 def _backup(arguments) -> int:
