@@ -117,8 +117,9 @@ def _wild(text: bytes) -> bool:
 
 def _parent(rule: Rule) -> bytes:
     """What a directory's path must be for the rule's last component to be looked for in it."""
-    above, deep, _ = (rule.parent + b"/" + rule.last).partition(b"**")
-    above = above.rstrip(b"/") if deep else rule.parent
+    parts = (*rule.parent.split(b"/"), rule.last) if rule.parent else (rule.last,)
+    deep = b"**" in parts
+    above = b"/".join(parts[: parts.index(b"**")]) if deep else rule.parent
     root = b"" if rule.anchored else b"(?:/.*)?"
     return root + (b"/" + _expression(above) if above else b"") + (b"(?:/.*)?" if deep else b"")
 

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_pc.exits import AgentError
@@ -31,6 +31,7 @@ _CASES = (
     ("a/**", "/x/a/b", True, True),
     ("a/**", "/x/a", True, False),
     ("**/x", "/x", False, True),
+    ("/?**", "/abc", False, True),
     ("?.txt", "/b/a.txt", False, True),
     ("?.txt", "/b/aa.txt", False, False),
     ("[a-c]x", "/bx", False, True),
@@ -63,6 +64,7 @@ _PATTERN = st.builds(
 _PATH = st.lists(st.text("ab", min_size=1, max_size=3), min_size=1, max_size=4)
 
 
+@settings(deadline=None, max_examples=1000)
 @given(st.lists(_PATTERN, max_size=5), _PATH, st.booleans())
 def test_the_quick_look_misses_nothing(patterns, parts, directory):
     made = Exclusions(patterns)
