@@ -2,8 +2,6 @@
 
 import sys
 
-from tqdm import tqdm
-
 PROGRESS = (
     "--progress",
     {"choices": ("auto", "always", "never"), "default": "auto", "help": "progress bar on stderr (auto: on a terminal)"},
@@ -20,6 +18,8 @@ class Progress:
         shown = mode == "always" or (mode == "auto" and terminal)
         self._bar = None
         if shown:
+            from tqdm import tqdm  # only now: it takes time to load
+
             self._bar = tqdm(
                 desc=what,
                 total=0,

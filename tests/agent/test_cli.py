@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from agent_pc import exits, state
-from agent_pc.cli import COMMANDS, main
+from agent_pc.cli import _MODULES, commands, main
 from firmware.formats.refusal import EXIT_STATUS
 from tests.agent.rig import Agent, told
 
@@ -34,7 +34,8 @@ def test_statuses_are_unique_and_agree_with_the_refusals():
 
 
 def test_help_of_every_command(capsys):
-    for row in COMMANDS:
+    assert [row[0] for row in commands()] == [verb for _, verbs in _MODULES for verb in verbs]
+    for row in commands():
         with pytest.raises(SystemExit) as end:
             main([row[0], "--help"])
         assert end.value.code == 0 and "exit status:" in capsys.readouterr().out
