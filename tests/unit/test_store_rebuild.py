@@ -164,3 +164,27 @@ async def test_check_says_what_it_cannot_read():
     bench.disk.poke((1 << 20) + row.segment * store.superblock.segment_bytes + row.offset + 300, b"damage")
     store.packs.forget()
     assert set(await checked(store)) == {"unreadable"}
+
+
+async def test_merged_views_attics_and_compacted_segments_are_rebuilt():
+    bench = Bench(segments=40)
+    store, left = await busy(bench)
+    anna = left[0][0]
+    numbers = [row.view for row in store.views(anna.id)]
+    agent = model.ModelAgent(_PROCESSOR)
+    last = {b"a1": left[2][2][b"a1"]}
+    number, _ = await agent.backup(await store.begin(anna.id), last, time_ns=9)
+    await store.merger.fold(anna.id, numbers + [number], layout.DAILY, 1 << 40, 0)
+    await store.collector.drain()
+    while await store.compactor.step(75):
+        await store.collector.drain()
+    (view,) = store.views(anna.id)
+    attic = await model.restore(store.reader(anna.uuid), _PROCESSOR, view.attic_group, view.attic_index)
+    assert len(attic) == 10 and b"a1" not in attic
+    assert await checked(store) == {}
+    bench.storage = await rebuilt(bench.disk, store.superblock, _PROCESSOR)
+    store = await bench.reopen()
+    assert [tuple(row) for row in store.views(anna.id)] == [tuple(view)]
+    assert await restored(store, anna, number) == last
+    assert await model.restore(store.reader(anna.uuid), _PROCESSOR, view.attic_group, view.attic_index) == attic
+    await audit(store)
