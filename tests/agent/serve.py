@@ -1,12 +1,14 @@
 """The appliance's door over a real store in a folder, as a process of its own: `serve.py FOLDER [MIB]`. Started by tests/agent/rig.py.
 
-Prints `port N` and then answers lines on stdin: `client NAME` with the pairing code, `delete CLIENT VIEW`, `set NAME VALUE`, `usage`, `quit`.
+Prints `port N` and then answers lines on stdin: `client NAME` with the pairing code, `delete CLIENT VIEW`, `fold CLIENT VIEW ...`, `set NAME VALUE`, `usage`, `quit`.
 """
 
 import asyncio
 import json
 import sys
+import time
 
+from firmware.formats import catalog
 from firmware.store.store import Store
 from hal.linux.disk import FileDisk
 from hal.linux.identity import make_identity
@@ -46,6 +48,10 @@ async def _answer(door, words: list) -> str:
         return "done"
     if words[0] == "set":
         await door.config.set(words[1], words[2])
+        return "done"
+    if words[0] == "fold":
+        client = door.store.client_by_name(words[1]).id
+        await door.store.merger.fold(client, [int(word) for word in words[2:]], catalog.DAILY, time.time_ns(), 0)
         return "done"
     if words[0] == "log":
         return json.dumps(door.log.lines(100))

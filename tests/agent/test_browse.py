@@ -153,3 +153,18 @@ def test_restore_of_yesterday(agent, tmp_path, capsys):
     assert "the first one is of" in capsys.readouterr().err
     assert agent.run("restore", source, "--view", "now", "--to", tmp_path / "out") == 0
     assert snapshot(f"{tmp_path}/out{source}") == snapshot(source)
+
+
+def test_a_file_deleted_before_views_were_merged_comes_back(appliance, agent, tmp_path, capsys):
+    source = tmp_path / "source"
+    (source / "sub").mkdir(parents=True)
+    (source / "stays.doc").write_text("stays")
+    (source / "sub" / "letter.doc").write_text("the letter")
+    assert agent.run("backup", source) == 0
+    shutil.rmtree(source / "sub")
+    assert agent.run("backup", source) == 0
+    assert appliance.ask(f"fold {os.path.basename(agent.directory)} 1 2") == "done"
+    status, found = told(capsys, agent, "find", "*.doc", "--deleted")
+    assert status == 0 and [(row["path"], row["last_view"]) for row in found["found"]] == [(f"{source}/sub/letter.doc", 2)]
+    assert agent.run("restore", source / "sub" / "letter.doc", "--view", 2, "--to", tmp_path / "out") == 0
+    assert (tmp_path / "out" / str(source)[1:] / "sub" / "letter.doc").read_text() == "the letter"
