@@ -12,12 +12,12 @@ from firmware.formats import catalog as layout
 from firmware.formats import disk as disk_format
 from firmware.formats import pack as packs
 from firmware.formats.record import FormatError
-from firmware.store import intake
 from firmware.store.catalog import Catalog
 from firmware.store.log import record_bytes
 from firmware.store.packs import Packs
+from firmware.store.rebuild_count import Count
 from firmware.store.rebuild_segments import Segments
-from firmware.store.tally import Latest, Tally, needed_bytes, offered
+from firmware.store.tally import needed_bytes
 from hal.loop import sleep_ms
 
 WORK = (
@@ -27,37 +27,6 @@ TABLES = layout.TABLES + (WORK,)
 
 _SLICE = 1024
 _MARGIN = 1 << 16  # groups above the highest found that are not given out: agents may remember backups of which nothing is left
-
-
-class _Count(Tally):
-    """What exists is what the views reach."""
-
-    def __init__(self, kv, loader, report):
-        super().__init__(Latest(kv), kv, loader)
-        self._report = report
-        self._puts = []
-
-    def exists(self, number: int, key: bytes) -> bool:
-        return self.counted(number)
-
-    def grant(self, group: int, index: int, client: int) -> None:
-        self._puts.append((layout.GRANTS, layout.grant_key(group, index, client), b""))
-
-    def offer(self, group: int, index: int, row) -> None:
-        if offered(row):
-            self._puts.append((layout.RFE, layout.number_key(row.crc), intake.rfe_entry(group, index, row)))
-
-    def orphan(self, group: int, client: int) -> None:
-        row = layout.GROUP.pack(client, layout.COMMITTED, 0, 0, 0, 0)
-        self._puts.append((layout.GROUPS, layout.number_key(group), row))
-
-    def unreadable(self, kind: int, group: int, first: int, row, error) -> None:
-        self._report.damaged += 1
-
-    def flushing(self, txn) -> None:
-        for table, key, value in self._puts:
-            txn.put(table, key, value)
-        self._puts = []
 
 
 def _newest(rows) -> int:
@@ -97,7 +66,7 @@ class Rebuild:
         await self._choose()
         self.text = "counting references"
         await self._open_ends()
-        await _Count(self._kv, self._packs, self).run()
+        await Count(self._kv, self._packs, self).run()
         self.text = "dropping what nothing needs"
         await self._prune(layout.PACKS, lambda txn, key, value: layout.PACK.unpack(value).live == 0)
         await self._prune(layout.GROUPS, _is_empty)
