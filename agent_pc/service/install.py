@@ -34,8 +34,7 @@ WantedBy={target}
 # Not in a user's unit: a user's manager may not set up namespaces everywhere.
 _SYSTEM = """\
 CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_SYS_ADMIN
-ProtectSystem=strict
-ReadWritePaths={state}
+ProtectSystem=full
 ProtectClock=yes
 ProtectControlGroups=yes
 ProtectHostname=yes

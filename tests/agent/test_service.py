@@ -121,7 +121,7 @@ def test_status_without_the_appliance(agent, capsys):
 def test_install_prints_what_each_system_wants(capsys, tmp_path):
     state = str(tmp_path / 'odd "state" %h & <b>')
     unit = install.systemd(state, False)
-    assert 'odd \\"state\\" %%h & <b>"' in unit and "ProtectSystem=strict" in unit and "WantedBy=multi-user.target" in unit
+    assert 'odd \\"state\\" %%h & <b>"' in unit and "ProtectSystem=full" in unit and "WantedBy=multi-user.target" in unit
     assert "ProtectSystem" not in install.systemd(state, True) and "WantedBy=default.target" in install.systemd(state, True)
     task = xml.fromstring(install.windows(state, False).replace(' encoding="UTF-16"', ""))
     assert "agent run --state" in "".join(task.itertext())
