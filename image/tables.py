@@ -14,6 +14,7 @@ PACKAGES = (
     "libiscsi7",
     "liblmdb0",
     "libmbedtls21",
+    "libssl3t64",
     "liburing2",
     "libzstd1",
 )
