@@ -70,7 +70,7 @@ def _points(whole: int) -> list:
     return sorted({1, 100, 600, whole - 1} | {whole * at // _POINTS for at in range(1, _POINTS)})
 
 
-@pytest.mark.parametrize("direction", [0], ids=["to the appliance"])
+@pytest.mark.parametrize("direction", [0, 1], ids=["to the appliance", "to the agent"])
 def test_backup_cut_anywhere(appliance, tmp_path, cutter, direction):
     agent = appliance.agent(f"cut-backup-{direction}", tmp_path)
     _backup(agent, cutter, _tree(tmp_path / "whole"))
