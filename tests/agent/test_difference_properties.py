@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from agent_pc.bdm import reader
+from agent_pc.afm import plain
 from firmware.formats import fileobject, limits
 from tests.agent.test_difference import Held
 
@@ -30,7 +30,7 @@ _EDIT = st.tuples(
 @pytest.fixture(autouse=True)
 def no_wait_for_the_clock(monkeypatch):
     """Nobody writes to these files: two versions may have times within one kernel tick."""
-    monkeypatch.setattr(reader, "_TICK_NS", 0)
+    monkeypatch.setattr(plain, "TICK_NS", 0)
 
 
 class _Model:

@@ -100,7 +100,7 @@ def test_everything_is_in_the_mount(agent, tmp_path, capsys):
         inside = f"{mounted.place}/latest{source}"
         assert _tree(inside) == _tree(source)
         assert _tree(f"{mounted.place}/{names[0]}{source}") == first
-        assert os.getxattr(f"{inside}/large", "user.bobbin.label") == b"unguarded"
+        assert os.getxattr(f"{inside}/large", "user.bobbin.label") == b"quiesced"
         for attempt, code in (
             (lambda: os.stat(f"{inside}/nosuch"), errno.ENOENT),
             (lambda: os.listdir(f"{inside}/large"), errno.ENOTDIR),
