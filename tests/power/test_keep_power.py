@@ -35,9 +35,12 @@ class Workload(base.Workload):
         self.gone = {}  # being merged away
         self.doubtful_attics = {}
 
-    async def run(self) -> None:
+    async def run(self, more) -> None:
+        """26 pieces of work, and on while `more()`."""
         await self._start()
-        for _ in range(26):
+        done = 0
+        while done < 26 or more():
+            done += 1
             client = self.rng.choice(self.clients)
             work = self.rng.choice(
                 (self.backup, self.backup, self.backup, self.share, self.delete, self.merge, self.merge, self.age, self.compact)
@@ -168,8 +171,8 @@ async def run_workload(seed: int, wanted: int) -> int:
             states.append((workload.machine.disk.power_cut(rng), workload.storage.fork(), *workload.state()))
 
     workload = Workload(seed, on_event)
-    await workload.run()
-    chosen = states if len(states) <= wanted else rng.sample(states, wanted)
+    await workload.run(lambda: len(states) < wanted)
+    chosen = rng.sample(states, wanted)
     for state in chosen:
         await check_state(*state)
     return len(chosen)
