@@ -8,7 +8,6 @@ BOBBIN_SEED repeats a failing seed; BOBBIN_CUTS sets how many cut states are che
 
 import asyncio
 import os
-import random
 
 import pytest
 
@@ -22,11 +21,12 @@ from hal.sim.power import Power
 from tests.fixtures import model
 from tests.fixtures.audit import audit
 from tests.fixtures.mending import Quiet, file_refs, mend, spoil
+from tests.power import cuts
 from tests.power.test_store_power import _PROCESSOR, Machine, Workload
 
 _CUTS = int(os.environ.get("BOBBIN_CUTS", "2400")) // 3
-_SEED = os.environ.get("BOBBIN_SEED")
 _WORKLOADS = 8
+_FATES = 4
 
 
 def scrub_of(store):
@@ -40,8 +40,13 @@ class Mending(Workload):
         super().__init__(seed, lambda _: self.mended and on_event(_))
         self.mended = []  # number of packs damaged, once it began
 
-    async def run(self) -> None:
-        await super().run()
+    async def run(self, more) -> None:
+        await super().run(lambda: False)
+        await self._damage_and_heal()
+        while more():
+            await self._damage_and_heal()
+
+    async def _damage_and_heal(self) -> None:
         self.power.observer = None
         disk, store = self.machine.disk, self.store
         txn = store.kv.begin()
@@ -106,17 +111,8 @@ async def check_state(image, storage, acknowledged: dict, doubtful: dict) -> Non
 
 
 async def run_workload(seed: int, wanted: int) -> int:
-    states = []
-    rng = random.Random(seed ^ 0x5EED)
-
-    def on_event(_):
-        for _ in range(4):
-            image = workload.machine.disk.power_cut(rng)
-            states.append((image, workload.storage.fork(), dict(workload.acknowledged), dict(workload.doubtful)))
-
-    workload = Mending(seed, on_event)
-    await workload.run()
-    chosen = states if len(states) <= wanted else rng.sample(states, wanted)
+    """Cut states checked."""
+    chosen = await cuts.sample(Mending, seed, wanted, _FATES)
     for state in chosen:
         await check_state(*state)
     return len(chosen)
@@ -126,8 +122,6 @@ async def run_workload(seed: int, wanted: int) -> int:
 def test_power_cut_while_damage_is_healed(number, monkeypatch):
     monkeypatch.setattr(segment_writer, "_BUFFER_BYTES", 8192)
     monkeypatch.setattr(backup_module, "_CHECKPOINT_ROWS", 24)
-    seed = int(_SEED) if _SEED else random.SystemRandom().randrange(1 << 32)
-    print("BOBBIN_SEED=%d" % seed)
-    checked = asyncio.run(run_workload(seed, _CUTS // _WORKLOADS))
+    checked = asyncio.run(run_workload(cuts.seed(), _CUTS // _WORKLOADS))
     print("%d cut states" % checked)
     assert checked == _CUTS // _WORKLOADS

@@ -6,7 +6,6 @@ BOBBIN_SEED repeats a failing seed; BOBBIN_KEEP_CUTS sets how many cut states ar
 
 import asyncio
 import os
-import random
 
 import pytest
 
@@ -17,10 +16,10 @@ from firmware.store import compactor, merge_writer, segment_writer
 from hal.sim.power import Power
 from tests.fixtures import model, trees
 from tests.fixtures.audit import audit
+from tests.power import cuts
 from tests.power import test_store_power as base
 
 _CUTS = int(os.environ.get("BOBBIN_KEEP_CUTS", "5600"))
-_SEED = os.environ.get("BOBBIN_SEED")
 _WORKLOADS = 8
 _FATES = 4
 _NOW = 1 << 40
@@ -163,16 +162,8 @@ async def check_state(image, storage, acknowledged, doubtful, gone, attics, doub
 
 
 async def run_workload(seed: int, wanted: int) -> int:
-    states = []
-    rng = random.Random(seed ^ 0x5EED)
-
-    def on_event(_):
-        for _ in range(_FATES):
-            states.append((workload.machine.disk.power_cut(rng), workload.storage.fork(), *workload.state()))
-
-    workload = Workload(seed, on_event)
-    await workload.run(lambda: len(states) < wanted)
-    chosen = rng.sample(states, wanted)
+    """Cut states checked."""
+    chosen = await cuts.sample(Workload, seed, wanted, _FATES)
     for state in chosen:
         await check_state(*state)
     return len(chosen)
@@ -185,8 +176,6 @@ def test_power_cut_during_merge_ageing_compaction(number, monkeypatch):
     monkeypatch.setattr(merge_writer, "_PACK_ITEMS", 2)
     monkeypatch.setattr(merge_writer, "_CHECKPOINT_ROWS", 6)
     monkeypatch.setattr(compactor, "_BATCH_PACKS", 4)
-    seed = int(_SEED) if _SEED else random.SystemRandom().randrange(1 << 32)
-    print("BOBBIN_SEED=%d" % seed)
-    checked = asyncio.run(run_workload(seed, _CUTS // _WORKLOADS))
+    checked = asyncio.run(run_workload(cuts.seed(), _CUTS // _WORKLOADS))
     print("%d cut states" % checked)
     assert checked == _CUTS // _WORKLOADS

@@ -21,10 +21,10 @@ from hal.sim.power import Power, PowerCut
 from tests.fixtures import model
 from tests.fixtures.audit import audit
 from tests.fixtures.rebuilt import assert_same, rebuilt
+from tests.power import cuts
 from tests.power.test_store_power import _PROCESSOR, Machine, Workload
 
 _CUTS = int(os.environ.get("BOBBIN_CUTS", "2400")) // 3
-_SEED = os.environ.get("BOBBIN_SEED")
 _WORKLOADS = 8
 
 
@@ -89,16 +89,8 @@ async def _lost_later(image, storage) -> None:
 
 async def run_workload(seed: int, wanted: int) -> int:
     """Cut states checked."""
-    states = []
-    rng = random.Random(seed ^ 0x5EED)
-
-    def on_event(_):
-        image = workload.machine.disk.power_cut(rng)
-        states.append((image, workload.storage.fork(), dict(workload.acknowledged), dict(workload.doubtful)))
-
-    workload = Workload(seed, on_event)
-    await workload.run()
-    chosen = states if len(states) <= wanted else rng.sample(states, wanted)
+    chosen = await cuts.sample(Workload, seed, wanted, 1)
+    rng = random.Random(seed)
     for image, storage, acknowledged, doubtful in chosen:
         await _lost_with_the_cut(image, acknowledged, doubtful)
         await _lost_later(image, storage)
@@ -110,8 +102,6 @@ async def run_workload(seed: int, wanted: int) -> int:
 def test_rebuild_after_a_power_cut_at_every_event(number, monkeypatch):
     monkeypatch.setattr(segment_writer, "_BUFFER_BYTES", 8192)
     monkeypatch.setattr(backup_module, "_CHECKPOINT_ROWS", 24)
-    seed = int(_SEED) if _SEED else random.SystemRandom().randrange(1 << 32)
-    print("BOBBIN_SEED=%d" % seed)
-    checked = asyncio.run(run_workload(seed, _CUTS // _WORKLOADS))
+    checked = asyncio.run(run_workload(cuts.seed(), _CUTS // _WORKLOADS))
     print("%d cut states" % checked)
     assert checked == 3 * (_CUTS // _WORKLOADS)

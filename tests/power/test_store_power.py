@@ -22,12 +22,12 @@ from hal.sim.kv import SimKv, SimKvStorage
 from hal.sim.power import Power
 from tests.fixtures import model
 from tests.fixtures.audit import audit
+from tests.power import cuts
 
 _PROCESSOR = NativeProcessor()
 _SEGMENT = 1 << 18
 _SEGMENTS = 40
 _CUTS = int(os.environ.get("BOBBIN_CUTS", "2400"))
-_SEED = os.environ.get("BOBBIN_SEED")
 _WORKLOADS = 8
 _FATES = 3  # random outcomes for each event
 
@@ -60,19 +60,26 @@ class Workload:
         self.machine = Machine(None, self.storage, self.power)
         self.on_event = on_event
 
-    async def run(self) -> None:
+    async def run(self, more) -> None:
+        """14 pieces of work, and on while `more()`."""
         await Store.format(self.machine.disk, self.machine.kv, _PROCESSOR, b"u" * 16, 1, _SEGMENT)
         self.store = await self.machine.open()
         self.power.observer = self.on_event
         clients = [await self.store.add_client("client%d" % i) for i in range(3)]
         self.agents = {client.id: model.ModelAgent(_PROCESSOR) for client in clients}
         self.files = {client.id: {} for client in clients}
-        for _ in range(14):
+        done = 0
+        while done < 14 or more():
+            done += 1
             client = self.rng.choice(clients)
             await self.rng.choice(
                 (self.backup, self.backup, self.backup, self.cut_backup, self.share, self.delete, self.snapshot)
             )(client)
             await self.store.collector.drain()
+
+    def state(self) -> tuple:
+        """What a cut now may leave, for `check_state`."""
+        return dict(self.acknowledged), dict(self.doubtful)
 
     def _edit(self, client) -> dict:
         files = dict(self.files[client.id])
@@ -189,18 +196,8 @@ async def _go_on(store) -> None:
 
 
 async def run_workload(seed: int, wanted: int) -> int:
-    """Cut states checked, at least `wanted` while the workload has events for them."""
-    states = []
-    rng = random.Random(seed ^ 0x5EED)
-
-    def on_event(_):
-        for _ in range(_FATES):
-            image = workload.machine.disk.power_cut(rng)
-            states.append((image, workload.storage.fork(), dict(workload.acknowledged), dict(workload.doubtful)))
-
-    workload = Workload(seed, on_event)
-    await workload.run()
-    chosen = states if len(states) <= wanted else rng.sample(states, wanted)
+    """Cut states checked."""
+    chosen = await cuts.sample(Workload, seed, wanted, _FATES)
     for number, state in enumerate(chosen):
         await check_state(*state, more=number % 8 == 0)
     return len(chosen)
@@ -210,8 +207,6 @@ async def run_workload(seed: int, wanted: int) -> int:
 def test_power_cut_at_every_event(number, monkeypatch):
     monkeypatch.setattr(segment_writer, "_BUFFER_BYTES", 8192)
     monkeypatch.setattr(backup_module, "_CHECKPOINT_ROWS", 24)
-    seed = int(_SEED) if _SEED else random.SystemRandom().randrange(1 << 32)
-    print("BOBBIN_SEED=%d" % seed)
-    checked = asyncio.run(run_workload(seed, _CUTS // _WORKLOADS))
+    checked = asyncio.run(run_workload(cuts.seed(), _CUTS // _WORKLOADS))
     print("%d cut states" % checked)
     assert checked == _CUTS // _WORKLOADS
