@@ -1,6 +1,7 @@
 """Bobbin: the host board under MicroPython with the memory of the image, the agent's command as a user starts it."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -16,8 +17,12 @@ _DISK_BYTES = 24 << 30
 
 
 class Bobbin(Subject):
-    # An installed agent has its modules compiled; here they are kept outside of the source tree.
-    environment = {"PYTHONPYCACHEPREFIX": str(BUILD / "bench" / "pycache"), "PYTHONPATH": str(ROOT)}
+    # An installed agent has its modules compiled, whatever this shell thinks of that; here they are kept outside of the source tree.
+    environment = {
+        "PYTHONPYCACHEPREFIX": str(BUILD / "bench" / "pycache"),
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPATH": str(ROOT),
+    }
 
     def __init__(self, folder: Path):
         super().__init__(folder)
@@ -25,11 +30,19 @@ class Bobbin(Subject):
         self._box = HostAppliance(folder / "appliance", disk_bytes=_DISK_BYTES, heap_bytes=heap_bytes)
 
     def start(self) -> None:
+        self._compile()
         self._box.start(_PORT)
         self._box.log_in()
         self._box.format_disk()
         for client in range(2):
             Pc("pc%d" % client, self._state(client)).pair(self._box)
+
+    def _compile(self) -> None:
+        """What an installer does: the agent's modules and those of the library that it loads."""
+        environment = dict(os.environ, **self.environment)
+        words = [sys.executable, "-m", "compileall", "-q", str(ROOT / "agent_pc"), str(ROOT / "firmware" / "formats")]
+        for command in (words, [sys.executable, "-m", "agent_pc.cli", "--help"]):
+            subprocess.run(command, env=environment, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
     def stop(self) -> None:
         self._box.kill()
