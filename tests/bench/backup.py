@@ -13,7 +13,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from image.paths import BUILD, BuildError
-from tests.bench import machine, meter, targets, traffic
+from tests.bench import fresh, machine, meter, targets, traffic
 from tests.bench.corpus import BytesInFront, Corpus, PagesChanged
 from tests.bench.subjects import SUBJECTS
 
@@ -61,12 +61,9 @@ class Round:
         return self._measure(self._subject.backup(self.corpus.folder, client))
 
     def restore(self, path: Path) -> meter.Figures:
-        target = self._folder / "back"
-        shutil.rmtree(target, ignore_errors=True)
-        target.mkdir()
-        figures = self._measure(self._subject.restore(path, target))
-        _compare(path, self._subject.restored(path, target))
-        shutil.rmtree(target)
+        with fresh.filesystem(self._folder, self.corpus.total()[1]) as target:
+            figures = self._measure(self._subject.restore(path, target))
+            _compare(path, self._subject.restored(path, target))
         return figures
 
     def _measure(self, command: list) -> meter.Figures:
@@ -87,6 +84,7 @@ def run(scale: float, runs: int, subjects: list, steps: list, report: str) -> in
     for name in subjects:
         SUBJECTS[name].install()
     traffic.enter()
+    fresh.enter()
     FOLDER.mkdir(parents=True, exist_ok=True)
     corpus = Corpus(FOLDER / ("corpus-%g" % scale), scale)
     corpus.build()
