@@ -26,6 +26,7 @@ class Server:
         self.slots = Slots(appliance.config)
         self.brake = Brake(free=3, longest_ms=30000, peers=256)
         self.sessions = []
+        self.leaving = []  # clients whose cut backup is being made durable
         self.address = None
         self.refused = 0  # connections closed unheard because there were too many
         self._listener = None
@@ -50,13 +51,13 @@ class Server:
         if not await _until(lambda: not self.sessions):
             for session in list(self.sessions):
                 session.task.cancel()
-            await _until(lambda: not self.sessions)
+        await _until(lambda: not self.sessions and not self.leaving)
 
     async def disconnect(self, client_id: int) -> None:
         """End the sessions of a client that is removed or paired anew, within 5 s."""
         sessions = self._of(client_id)
         _end(sessions, Refusal("AUTH", "this client was removed or paired again"))
-        await _until(lambda: not any([session in self.sessions for session in sessions]))
+        await _until(lambda: not any([session in self.sessions for session in sessions]) and client_id not in self.leaving)
 
     def admit(self, session, client) -> None:
         """Raises Refusal BUSY if an authenticated session of `client` is one too many."""
@@ -65,14 +66,31 @@ class Server:
             raise Refusal("BUSY", "too many connections: ask again in %d s" % RETRY_S, RETRY_S)
 
     async def take_over(self, session) -> None:
-        """End a backup of the same client whose connection has been silent: its agent is gone and has come back as `session`."""
+        """End a backup of the same client whose connection has been silent: its agent is gone and has come back as `session`.
+
+        On return what arrived of a backup that was cut is durable, so GRANT counts it; if not within 5 s, BEGIN is BUSY.
+        """
         silent = [
             other
             for other in self._of(session.client.id)
             if other.state in (BACKUP, PROVING) and other.waiting and now_ms() - other.since_ms > TAKE_OVER_MS
         ]
         _end(silent, Refusal("BUSY", "another connection of this client took over"))
-        await _until(lambda: not any([other.slot for other in silent]))
+        await _until(lambda: not any([other.slot for other in silent]) and session.client.id not in self.leaving)
+
+    def leave(self, client_id: int, backup, slot) -> None:
+        """Make durable what arrived of a cut backup, in a task of its own; then its slot is free."""
+        self.leaving.append(client_id)
+        asyncio.create_task(self._leave(client_id, backup, slot))
+
+    async def _leave(self, client_id: int, backup, slot) -> None:
+        try:
+            await backup.leave()
+        except Exception as error:
+            self.appliance.log.exception("lan", error)
+        finally:
+            self.slots.release(slot)
+            self.leaving.remove(client_id)
 
     def status(self) -> dict:
         """For `show status`."""

@@ -16,6 +16,7 @@ from hal.loop import now_ms
 
 ENTRY_MS = 10000  # handshake and everything before READY, together
 IDLE_MS = 3600000  # between two frames of a known client; the kernel's keepalive finds dead ones sooner
+SILENT_MS = 300000  # of one that holds a slot: agents say something every minute
 FAREWELL_MS = 2000  # for the ERROR to leave and be read
 FAREWELL_UNKNOWN_MS = 500
 
@@ -130,10 +131,10 @@ class Session:
         backup, slot = self.backup, self.slot
         self.backup = self.slot = None
         self.channel.lend(None)
-        if slot is not None:
-            self.server.slots.release(slot)
         if backup is not None and not finished:
-            backup.detach()
+            self.server.leave(self.client.id, backup, slot)
+        elif slot is not None:
+            self.server.slots.release(slot)
 
     async def _converse(self) -> None:
         await self._handshake()
@@ -157,7 +158,7 @@ class Session:
         self.since_ms = now_ms()
         self.waiting = True
         try:
-            frame = await self.channel.header(IDLE_MS if self.known() else self._left_ms())
+            frame = await self.channel.header(self._patience_ms())
         finally:
             self.waiting = False
         self._request = frame.request
@@ -200,7 +201,7 @@ class Session:
             raise Refusal("INTERNAL", "the appliance's hardware: %s" % error)
 
     async def _farewell(self, refusal, patient: bool = True) -> None:
-        """ERROR and, if `patient`, a moment to read it; nothing if a frame is half written. The backup's slot is free at once."""
+        """ERROR and, if `patient`, a moment to read it; nothing if a frame is half written. The backup ends first."""
         self.end_backup()
         self._note("was refused: %s: %s" % (refusal.name, refusal.text))
         if not self.channel.clean:
@@ -211,6 +212,12 @@ class Session:
                 await self.channel.drain(FAREWELL_MS if self.client else FAREWELL_UNKNOWN_MS)
         except (Disconnected, asyncio.CancelledError):
             pass
+
+    def _patience_ms(self) -> int:
+        """How long the next frame may take to begin."""
+        if self.slot is not None:
+            return SILENT_MS
+        return IDLE_MS if self.known() else self._left_ms()
 
     def _left_ms(self) -> int:
         return max(1, self._deadline_ms - now_ms())

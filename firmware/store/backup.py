@@ -1,7 +1,8 @@
 """One backup of one client: takes packs, checks them, checkpoints them, commits the view. Made by store.begin.
 
 What a power cut does: until `sync` or an automatic checkpoint nothing of it exists; checkpointed packs belong to a pending BDF
-that the client's next backup continues; after `commit` returned the view is listed, before it never.
+that the client's next backup continues; after `commit` returned the view is listed, before it never. Whoever ends a backup early
+calls `leave`, which makes a checkpoint of what arrived.
 """
 
 from firmware.formats import catalog as layout
@@ -14,7 +15,7 @@ from firmware.store.change import Change
 from firmware.store.packs import decode, verify
 from firmware.store.rfe import Proofs
 from firmware.store.view_record import commit_record
-from hal.errors import CorruptData, NoSpace
+from hal.errors import CorruptData, HalError, NoSpace
 from hal.loop import sleep_ms
 
 _CHECKPOINT_BYTES = 64 << 20
@@ -32,7 +33,9 @@ class Backup:
         self._area = area
         self._change = Change()
         self._stored = row.stored_bytes
-        self._done = False
+        self._done = False  # takes nothing more
+        self._left = False  # and holds nothing more
+        self._broken = False  # a pack or checkpoint broke off: what `_change` has is not whole
         self.group = group
         self.next = [row.next_data, row.next_file, row.next_node]
         self.proofs = Proofs(store, client)
@@ -51,17 +54,27 @@ class Backup:
             verify(pack, store.processor)
         except CorruptData as error:
             raise Refusal("CORRUPT", str(error))
+        try:
+            await self._take(pack, body)
+        except BaseException:
+            self._broken = True
+            raise
+        if self._change.bytes >= _CHECKPOINT_BYTES or self._change.size() >= _CHECKPOINT_ROWS:
+            await self.sync()
+
+    async def _take(self, pack, body) -> None:
         if pack.header.kind == packs.FILES:
             await self._take_files(pack)
         elif pack.header.kind == packs.NODES:
             await self._take_nodes(pack)
         await self._append(pack.header, body)
-        if self._change.bytes >= _CHECKPOINT_BYTES or self._change.size() >= _CHECKPOINT_ROWS:
-            await self.sync()
 
-    def _check_place(self, header) -> None:
+    def _check_open(self) -> None:
         if self._done:
             raise Refusal("PROTOCOL", "this backup is finished: begin a new one")
+
+    def _check_place(self, header) -> None:
+        self._check_open()
         if header.group != self.group or header.first != self.next[header.kind]:
             raise Refusal(
                 "PROTOCOL",
@@ -240,10 +253,19 @@ class Backup:
     # -- checkpoints and the end
 
     async def sync(self) -> list:
-        """Make everything taken so far durable; gives `next`."""
-        change = self._take_change()
-        await self._store.apply(lambda catalog, live: self._checkpoint(catalog, change, live), change)
+        """Make everything taken so far durable; gives `next`. Raises Refusal FULL, NOT_FOUND: then it takes nothing more."""
+        self._check_open()
+        await self._apply(self._checkpoint)
         return list(self.next)
+
+    async def _apply(self, work, records=()) -> None:
+        """`work(catalog, change, live_bytes)` in a transaction. If it fails the change is lost, and the next indexes with it."""
+        change = self._take_change()
+        try:
+            await self._store.apply(lambda catalog, live: work(catalog, change, live), change, records)
+        except BaseException:
+            self._done = self._broken = True
+            raise
 
     def _take_change(self):
         change, self._change = self._change, Change()
@@ -259,8 +281,7 @@ class Backup:
     async def commit(self, root_group: int, root_index: int, time_ns: int, files: int, bytes_: int, label: str = ""):
         """(view, stored bytes): the backup is a listed view, durable on return. Raises Refusal NOT_FOUND for a root that is not there."""
         store = self._store
-        if self._done:
-            raise Refusal("PROTOCOL", "this backup is finished: begin a new one")
+        self._check_open()
         self._check_root(root_group, root_index)
         view = store.next_view(self._client)
         name = label.encode()
@@ -269,12 +290,11 @@ class Backup:
         tail = (name, layout.HOURLY, self.group, 0, 0, 0)
         record = commit_record(self._client, view, layout.VIEW.tuple(*(head + (self._stored, 0, 0) + tail)))
         segment, _, taken = await store.log.append(self._area, disk.COMMIT, record, reserve=0)
-        change = self._take_change()
-        row = head + (change.stored, segment, taken) + tail
-        await store.apply(lambda catalog, live: self._commit(catalog, change, live, view, row), change, (segment,))
+        row = head + (self._stored, segment, taken) + tail
+        await self._apply(lambda catalog, change, live: self._commit(catalog, change, live, view, row), (segment,))
         self._close()
         store.collector.wake()
-        return view, change.stored
+        return view, self._stored
 
     def _check_root(self, group: int, index: int) -> None:
         catalog = Catalog(self._store.kv.begin())
@@ -298,14 +318,26 @@ class Backup:
         await self._store.abandon_group(self._client, self.group)
         self._close()
 
-    def detach(self) -> None:
-        """The connection is gone: what was not checkpointed is forgotten, the rest waits for the client's next backup."""
-        if not self._done:
-            self._store.drop_change(self._take_change())
+    async def leave(self) -> None:
+        """The connection is gone: what arrived is made durable and waits for the client's next backup, which is BUSY until then.
+
+        Where a pack broke off in the middle, or the disk fails, what came since the last checkpoint is forgotten. Raises nothing.
+        """
+        if self._left:
+            return
+        self._left = True
+        try:
+            if self._broken:
+                self._store.drop_change(self._take_change())
+            elif self._change.size():
+                await self.sync()
+        except (Refusal, HalError):
+            pass  # as if the connection had gone at the checkpoint before
+        finally:
             self._close()
 
     def _close(self) -> None:
-        self._done = True
+        self._done = self._left = True
         self.proofs.close()
         self._store.running.pop(self._client, None)
 

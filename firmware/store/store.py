@@ -102,10 +102,11 @@ class Store:
         self.collector.wake()
 
     async def close(self) -> None:
-        """Forget running backups' unsaved parts; what was checkpointed stays."""
+        """Running backups are left as by a cut connection."""
         for backup in [backup for backup in self.running.values() if backup is not None]:
-            backup.detach()
-        self.kv.close()
+            await backup.leave()
+        async with self._lock:  # one that is being left already
+            self.kv.close()
 
     # -- changes
 

@@ -116,7 +116,7 @@ class Workload:
             if self.rng.random() < 0.3:
                 await backup.abandon()
             else:
-                backup.detach()
+                await backup.leave()
         except Refusal as error:
             assert error.name == "FULL", error.text
 

@@ -226,6 +226,58 @@ async def test_a_cut_backup_is_continued():
     assert (await agent.ask("COMMIT", again.group, 0, 5, 0, 0, ""))[0] == "COMMITTED"
 
 
+async def test_what_arrived_before_a_cut_is_not_asked_for_again():
+    """Without a SYNC; and the client is back before the disk has it, with the only slot still taken."""
+    door = await stored_door()
+    await door.config.set("backup.sessions", "1")
+    identity = await _paired(door)
+    agent, grant = await _granted(door, identity)
+    await agent.send_body("PACK", _node_pack(door, grant))
+    assert (await agent.ask("STATUS_GET"))[0] == "STATUS"  # the pack is in
+    door.store.disk.delay_ms = 100
+    await agent.connection.close()
+    again = await _ready(door, identity)
+    answer, more = await again.ask("BEGIN", 1, 1)
+    assert answer == "GRANT" and (more.group, more.next_node) == (grant.group, 1), more
+    door.store.disk.delay_ms = 0
+    assert (await again.ask("COMMIT", more.group, 0, 5, 0, 0, ""))[0] == "COMMITTED"
+    assert door.server.slots.running() == 0 and door.server.leaving == []
+
+
+async def test_half_a_frame_before_a_cut_takes_nothing_with_it():
+    door = await stored_door()
+    identity = await _paired(door)
+    agent, grant = await _granted(door, identity)
+    body = _node_pack(door, grant)
+    await agent.send_body("PACK", body)
+    await agent.connection.write(FRAME.pack(len(body), message.PACK, 0, 9) + body[:-1], 1000)
+    await agent.connection.close()
+    await _gone(door)
+    _, again = await _granted(door, identity)
+    assert (again.group, again.next_node) == (grant.group, 1)
+
+
+async def test_a_backup_that_says_nothing_loses_its_slot():
+    """What arrived stays; who is silent without a slot may go on."""
+    door = await stored_door()
+    identity = await _paired(door)
+    quiet = await _ready(door, identity)
+    session.SILENT_MS, held = 50, session.SILENT_MS
+    try:
+        agent, grant = await _granted(door, identity)
+        await agent.send_body("PACK", _node_pack(door, grant))
+        await _refused(agent, "PROTOCOL", True)
+    finally:
+        session.SILENT_MS = held
+    for _ in range(100):
+        await sleep_ms(10)
+        if not door.server.slots.running():
+            break
+    assert door.server.slots.running() == 0
+    answer, again = await quiet.ask("BEGIN", 1, 1)
+    assert answer == "GRANT" and (again.group, again.next_node) == (grant.group, 1)
+
+
 async def test_a_silent_backup_gives_way():
     door = await stored_door()
     identity = await _paired(door)

@@ -309,7 +309,7 @@ async def _cancel_writers() -> None:
         try:
             await victim
         except asyncio.CancelledError:
-            backup.detach()
+            await backup.leave()
         if view is not None:
             await store.delete_view(clients[0].id, view)
         view, _ = await steady

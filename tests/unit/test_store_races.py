@@ -3,6 +3,7 @@
 from firmware.formats import dtf, fileobject, limits
 from firmware.formats import pack as packs
 from firmware.store import runs
+from hal.errors import NoSpace
 from tests.fixtures import model
 from tests.fixtures.audit import audit
 from tests.unit.test_store import _PROCESSOR, Bench, contents, refused, restored
@@ -93,9 +94,57 @@ async def test_chunks_that_are_swept_before_the_checkpoint():
     await _pack(backup, packs.FILES, [_object(swept, 0)])
     await store.collector.drain()
     await refused("NOT_FOUND", backup.sync())
-    backup.detach()
+    await backup.leave()
     await store.collector.drain()
     await (await store.begin(client.id)).abandon()
+    await store.collector.drain()
+    await audit(store)
+
+
+async def test_leaving_keeps_what_arrived_and_only_whole_packs():
+    """Of a pack that is refused in its middle nothing is counted; what came before it, and no checkpoint, is forgotten with it."""
+    bench, store, client = await _opened()
+    backup = await store.begin(client.id)
+    group = backup.group
+    await _pack(backup, packs.DATA, [_DATA])
+    await _pack(backup, packs.FILES, [_object(group, 0)])
+    await backup.leave()
+    await backup.leave()
+    await refused("PROTOCOL", _pack(backup, packs.DATA, [_DATA]))
+    store = await bench.reopen()
+    backup = await store.begin(client.id)
+    assert backup.group == group and backup.next == [1, 1, 0]
+    await _pack(backup, packs.DATA, [_DATA])
+    await refused("NOT_FOUND", _pack(backup, packs.FILES, [_object(group, 1), _object(group, 7)]))
+    await backup.leave()
+    backup = await store.begin(client.id)
+    assert backup.next == [1, 1, 0]
+    await _pack(backup, packs.NODES, [model.make_node([(b"f", 3000, (dtf.FILE, group, 0))])])
+    view, _ = await backup.commit(group, 0, 0, 1, 3000)
+    await store.collector.drain()
+    assert await restored(store, client, view) == {b"f": _DATA}
+    await audit(store)
+
+
+async def test_a_checkpoint_that_fails_ends_the_backup():
+    """The next indexes would be wrong: the agent begins again where the last checkpoint was."""
+    _, store, client = await _opened()
+    backup = await store.begin(client.id)
+    await _pack(backup, packs.DATA, [_DATA])
+    flush = store.log.flush
+
+    async def full():
+        raise NoSpace("no room")
+
+    store.log.flush = full
+    await refused("FULL", backup.sync())
+    store.log.flush = flush
+    for attempt in (_pack(backup, packs.DATA, [_DATA]), backup.sync(), backup.commit(backup.group, 0, 0, 0, 0)):
+        await refused("PROTOCOL", attempt)
+    await backup.leave()
+    backup = await store.begin(client.id)
+    assert backup.next == [0, 0, 0]
+    await backup.abandon()
     await store.collector.drain()
     await audit(store)
 

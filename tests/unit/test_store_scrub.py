@@ -132,7 +132,7 @@ async def test_it_makes_room_for_backups_and_restores():
         backup = await store.begin(client.id)
         await scrub.run_pass()
         assert max(pauses) == scrub_module._BUSY_MS
-        backup.detach()
+        await backup.leave()
         slow = Scrub(store, Lines(), lambda: 1000, lambda: 0)
         del pauses[:]
         await slow.run_pass()
