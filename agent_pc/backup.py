@@ -16,6 +16,7 @@ from agent_pc.afm.sources import Sources
 from agent_pc.afm.waiting import Waiting
 from agent_pc.bdm import contents, reader
 from agent_pc.cache import Cache, NodeSource
+from agent_pc.dtm.arrived import Arrived
 from agent_pc.dtm.assembly import Assembly
 from agent_pc.dtm.line import Line, Stopped
 from agent_pc.dtm.packer import Packer
@@ -88,15 +89,16 @@ class Result:
 
 
 class Attempt:
-    """One backup over one connection."""
+    """One backup over one connection. `arrived`: what the one before sent, and then what this one does."""
 
-    def __init__(self, session, cache: Cache, sources: list, options: Options, progress, result: Result):
+    def __init__(self, session, cache: Cache, sources: list, options: Options, progress, result: Result, arrived: Arrived):
         self._session = session
         self._cache = cache
         self._sources = sources
         self._options = options
         self._progress = progress
         self._result = result
+        self.arrived = arrived
         self._line = Line()
         self._resolving = self._line.pipe(_BATCHES)
         self._units = self._line.pipe(_UNITS)
@@ -116,9 +118,12 @@ class Attempt:
         bases = {} if fresh else base.find(self._session, self._cache, tree, self._sources)
         grant = _begin(self._session, self._options.wait_s)
         self._result.group = grant.group
-        sender = Sender(self._line, self._session.channel, grant.rate_bytes_s)
+        self.arrived = self.arrived.resumed(grant)
+        sender = Sender(self._line, self._session.channel, grant.rate_bytes_s, self.arrived.confirmed)
         packer = Packer(sender.send, grant.group, (grant.next_data, grant.next_file, grant.next_node))
-        self._assembly = Assembly(packer, self._cache, self._result.counts, self._result.problem, self._progress, self._read)
+        self._assembly = Assembly(
+            packer, self.arrived, self._cache, self._result.counts, self._result.problem, self._progress, self._read
+        )
         threads = [
             self._line.thread("resolve", self._resolve),
             self._line.thread("assemble", lambda: self._assemble(packer, sender)),
@@ -198,11 +203,19 @@ class Attempt:
 
     def _pass(self, event) -> None:
         self._events.append(event)
-        if isinstance(event, Task) and event.slot is None:
+        if isinstance(event, Task) and event.slot is None and not self._is_there(event):
             self._tasks.append(event)
             self._progress.expect(event.status.st_size)
         if len(self._tasks) >= BATCH or len(self._events) >= _BATCH_EVENTS:
             self._dispatch()
+
+    def _is_there(self, task: Task) -> bool:
+        """Whether the file arrived before the connection was cut, and is as it was then."""
+        known = self.arrived.file(task)
+        if known is not None:
+            task.finish(known[0], task.status, task.status.st_size, 0, known[1])
+            task.found = "modified" if task.modified else "new"
+        return known is not None
 
     def _dispatch(self) -> None:
         """Ask about the files of a batch now; the answer is waited for by the next thread."""
@@ -255,7 +268,8 @@ class Attempt:
     # -- the readers
 
     def _read(self, task: Task, old, untouched: bool):
-        return reader.read(task.path, task.status, old, untouched, self._options.fda, self._files, task.frozen)
+        begun = self.arrived.begun(task)
+        return reader.read(task.path, task.status, old, untouched, self._options.fda, self._files, task.frozen, begun)
 
     def _read_all(self, tasks: list) -> dict:
         """Messages of small files, by id of the task."""
@@ -274,6 +288,7 @@ class Attempt:
     # -- the assembling thread
 
     def _assemble(self, packer: Packer, sender: Sender) -> None:
+        self._assembly.again()
         while (unit := self._units.get()) is not None:
             what, work = unit
             if isinstance(what, Task):
@@ -329,13 +344,15 @@ def backup(
     interval = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH_S)
     sent, fresh, attempts = 0, False, 0
+    arrived = Arrived()
     try:
         while True:
             attempts += 1
             result = Result()
             before = session.channel.bytes_sent
+            attempt = Attempt(session, kept, paths, options, progress, result, arrived)
             try:
-                Attempt(session, kept, paths, options, progress, result).run(fresh)
+                attempt.run(fresh)
                 result.attempts = attempts
                 if result.damage:
                     result.healed = heal.heal(session, kept)
@@ -348,6 +365,7 @@ def backup(
                 if reconnect is None or attempts >= _CUT_TRIES or not (gone or _away(error)):
                     raise
                 fresh = fresh or gone  # what the cache refers to is not there any more: send without reference to it
+                arrived = Arrived() if gone else attempt.arrived
                 session = _again(session, reconnect, time.monotonic() + options.wait_s)
     finally:
         sys.setswitchinterval(interval)

@@ -1,6 +1,7 @@
 """Reads one file for the backup, as messages for the packer. Runs in the reader threads; started by agent_pc/backup.py.
 
 ("chunks", buffer, rows)      new chunks: rows [(length, weak, hash)] of buffer
+("held", first, rows)         chunks that arrived before a cut of the connection
 ("runs", runs, prints)        chunks that the appliance holds
 ("early", key, buffer, rows)  new chunks of a later place, before they are lost (guard.ahead)
 ("late", key, first, rows)    this is their place, or that of some of them
@@ -13,6 +14,7 @@
 
 import os
 
+from agent_pc.afm import plain
 from agent_pc.afm.guard import Frozen
 from agent_pc.afm.sources import Sources
 from agent_pc.bdm import contents, librsync
@@ -47,10 +49,12 @@ def read(
     fda=None,
     sources: Sources | None = None,
     held: Frozen | None = None,
+    begun: list | tuple = (),
 ):
     """Yield the messages of one file. `old` (bdm.old.Old) is differenced against; `untouched`: size and time are those of `old`.
 
     `fda` (fda.accelerator.Accelerator) may know what was written since `old`. `held`: the file is frozen already, and stays so.
+    `begun` [(first, rows)]: chunks from its start that arrived, if its stat is still `expected`.
     """
     sources = sources or Sources()
     for attempt in range(_TRIES):
@@ -60,7 +64,8 @@ def read(
             yield "failed", error.strerror
             return
         try:
-            final = yield from _tracked(path, frozen, old, untouched, fda)
+            again = begun if not attempt and plain.same(frozen.status, expected) else ()
+            final = yield from _tracked(path, frozen, old, untouched, fda, again)
         except OSError as error:
             yield "failed", f"cannot be read: {error.strerror}"
             return
@@ -73,13 +78,13 @@ def read(
         yield ("restart",)
 
 
-def _tracked(path: bytes, frozen: Frozen, old, untouched: bool, fda):
+def _tracked(path: bytes, frozen: Frozen, old, untouched: bool, fda, begun):
     """Yield messages but the last; returns Outcome, which FDA remembers."""
     tracked = fda.begin(path, frozen.handle, frozen.status, old) if fda is not None else None
     if tracked is None:
-        return (yield from _once(_Reading(frozen, frozen.handle, old, untouched, None)))
+        return (yield from _once(_Reading(frozen, frozen.handle, old, untouched, None, begun)))
     try:
-        final = yield from _once(_Reading(frozen, tracked.handle, old, untouched, tracked))
+        final = yield from _once(_Reading(frozen, tracked.handle, old, untouched, tracked, begun))
         tracked.done(final)
         return final
     finally:
@@ -89,13 +94,14 @@ def _tracked(path: bytes, frozen: Frozen, old, untouched: bool, fda):
 class _Reading:
     """What the strategies need. `handle`: the one to read from, of a clone that FDA made, or of `frozen`."""
 
-    def __init__(self, frozen: Frozen, handle: int, old, untouched: bool, tracked):
+    def __init__(self, frozen: Frozen, handle: int, old, untouched: bool, tracked, begun):
         self._frozen = frozen
         self.handle = handle
         self.status = frozen.status
         self.old = old
         self.untouched = untouched
         self.tracked = tracked
+        self.begun = begun
         self.found = contents.extents(handle, frozen.status)
 
     def signer(self) -> contents.Signer:
@@ -166,9 +172,9 @@ def _whole(reading: _Reading):
     alike = old is not None and old.file.size == size
     chunk_bytes = old.file.chunk_bytes if alike else limits.chunk_size(size)
     signer = reading.signer()
-    messages: list = []
-    at = 0
-    for offset, length in reading.found:
+    messages, found = _continued(reading, signer, chunk_bytes)
+    at = signer.end
+    for offset, length in found:
         if offset > at:
             messages.append(("hole", offset - at))
         signer.extent(offset)
@@ -191,6 +197,19 @@ def _whole(reading: _Reading):
     else:
         yield from messages
     return reading.finish(size, chunk_bytes, 0, digest)
+
+
+def _continued(reading: _Reading, signer: contents.Signer, chunk_bytes: int) -> tuple:
+    """(messages, extents that are left) of a file without holes whose start arrived before a cut; all of it if it is another one."""
+    size = reading.status.st_size
+    lengths = [row[0] for _, rows in reading.begun for row in rows]
+    regular = all(length == chunk_bytes for length in lengths[:-1]) and sum(lengths) in (size, len(lengths) * chunk_bytes)
+    if reading.old is not None or reading.found != [(0, size)] or not regular or sum(lengths) > size:
+        return [], reading.found
+    for _, rows in reading.begun:
+        signer.rows(rows)
+    left = [(signer.end, size - signer.end)] if signer.end < size else []
+    return [("held", first, rows) for first, rows in reading.begun], left
 
 
 def _differ(reading: _Reading, difference: Difference):

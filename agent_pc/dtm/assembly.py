@@ -40,17 +40,23 @@ class _Parts:
 
 
 class Assembly:
-    """`packer`: dtm.packer.Packer; `problem(path, text)`; `progress.done(bytes)`;
+    """`packer`: dtm.packer.Packer; `arrived`: dtm.arrived.Arrived; `problem(path, text)`; `progress.done(bytes)`;
     `read(task, old, untouched)`: messages of a file."""
 
-    def __init__(self, packer, cache, counts, problem, progress, read):
+    def __init__(self, packer, arrived, cache, counts, problem, progress, read):
         self._packer = packer
+        self._arrived = arrived
         self._cache = cache
         self._counts = counts
         self._problem = problem
         self._progress = progress
         self._read = read
         self._empty: bytes | None = None
+
+    def again(self) -> None:
+        """Before anything else: file objects that were on their way when the connection was cut."""
+        for body in self._arrived.again:
+            self._packer.file(body)
 
     def event(self, event, messages) -> None:
         """The next event of the scan; `messages` of a Task that had to be read, else None."""
@@ -107,6 +113,7 @@ class Assembly:
     def _collect(self, task: Task, messages) -> tuple:
         """(_Parts, Outcome or text)."""
         parts, shown = _Parts(), 0
+        self._arrived.opened(task)
         for message in messages:
             kind = message[0]
             if kind == "chunks":
@@ -114,22 +121,29 @@ class Assembly:
                 shown += len(message[1])
                 self._progress.done(len(message[1]))
             elif kind == "early":
-                parts.early[message[1]] = self._packer.chunks(message[2], message[3])
-                self._counted(message[2], message[3])
+                self._arrived.broken()
+                parts.early[message[1]] = self._number(message[2], message[3])
                 shown += len(message[2])
                 self._progress.done(len(message[2]))
+            elif kind == "held":
+                parts.add(self._packer.group, message[1], len(message[2]))
+                parts.prints.append(message[2])
+                self._arrived.numbered(message[1], message[2])
             elif kind == "late":
                 parts.add(self._packer.group, parts.early[message[1]] + message[2], len(message[3]))
                 parts.prints.append(message[3])
             elif kind == "runs":
+                self._arrived.broken()
                 for run in message[1]:
                     parts.add(*run)
                 parts.prints.append(message[2])
                 parts.reused = True
             elif kind == "hole":
+                self._arrived.broken()
                 parts.hole(message[1])
             elif kind == "restart":
                 parts = _Parts()
+                self._arrived.opened(task)
             elif kind == "same":
                 parts.same = True
             else:
@@ -138,13 +152,18 @@ class Assembly:
         return parts, "reading ended early"
 
     def _chunks(self, parts: _Parts, buffer, rows: list) -> None:
-        parts.add(self._packer.group, self._packer.chunks(buffer, rows), len(rows))
+        parts.add(self._packer.group, self._number(buffer, rows), len(rows))
         parts.prints.append(rows)
-        self._counted(buffer, rows)
 
-    def _counted(self, buffer, rows: list) -> None:
-        self._counts.chunks += len(rows)
-        self._counts.chunk_bytes += len(buffer)
+    def _number(self, buffer, rows: list) -> int:
+        """Of the first of new chunks: they are sent, unless they arrived before a cut."""
+        first = self._arrived.chunks(rows)
+        if first is None:
+            first = self._packer.chunks(buffer, rows)
+            self._counts.chunks += len(rows)
+            self._counts.chunk_bytes += len(buffer)
+        self._arrived.numbered(first, rows)
+        return first
 
     def _finish(self, task: Task, parts: _Parts, outcome) -> None:
         if outcome.changed:
@@ -162,6 +181,7 @@ class Assembly:
         head = _HEAD.pack(outcome.size, outcome.chunk_bytes, outcome.flags, task.crc(), *base, outcome.signature)
         body = b"".join((head, _COUNT.pack(len(parts.runs)), *[_RUN.pack(*run) for run in parts.runs]))
         ref = self._packer.file(body)
+        self._arrived.filed(ref[1], task, outcome, body)
         if parts.chunks >= _CACHED_CHUNKS:
             packed = [part if isinstance(part, bytes) else sets.pack(part) for part in parts.prints]
             self._cache.add_file(ref, body, b"".join(packed))
@@ -176,13 +196,18 @@ class Assembly:
 
     def _emit(self, directory: Directory, body: bytes) -> bytes:
         """Packed ref of a node: the old one with these bytes, or a new one."""
-        known = directory.digests.get(hashlib.blake2b(body, digest_size=16).digest())
+        digest = hashlib.blake2b(body, digest_size=16).digest()
+        known = directory.digests.get(digest)
         if known is not None:
             return known
+        index = self._arrived.node(digest)
+        if index is not None:
+            return nodes.REF.pack(dtf.NODE_REF, self._packer.group, index)
         empty = len(body) == nodes.NODE.size
         if empty and self._empty is not None:
             return self._empty
         ref = self._packer.node(body)
+        self._arrived.noded(digest)
         self._cache.add_node(ref, body)
         self._counts.nodes += 1
         packed = nodes.REF.pack(dtf.NODE_REF, *ref)

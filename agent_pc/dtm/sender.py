@@ -5,33 +5,37 @@ from concurrent.futures import ThreadPoolExecutor
 
 from agent_pc import packs
 from agent_pc.dtm.line import Line
-from firmware.formats import message
+from firmware.formats import message, pack
 
 _COMPRESSORS = 2
 _QUEUE_PACKS = 12
 _SYNC_BYTES = 64 << 20
+_SYNC_FILES = 8192  # what is not known to have arrived is kept in memory
 _BURST_S = 0.5
 _SILENT_S = 60  # the appliance gives up whoever says nothing for long
 
 
 class Sender:
-    """`send` by the packer's thread; `run` is the sending thread."""
+    """`send` by the packer's thread; `run` is the sending thread. `confirmed(synced)` hears what is durable."""
 
-    def __init__(self, line: Line, channel, rate_bytes_s: int):
+    def __init__(self, line: Line, channel, rate_bytes_s: int, confirmed):
         self._line = line
         self._channel = channel
         self._rate = rate_bytes_s
+        self._confirmed = confirmed
         self._queue = line.pipe(_QUEUE_PACKS)
         self._pool = ThreadPoolExecutor(_COMPRESSORS, thread_name_prefix="compress")
         self._synced = None
         self._since_sync = 0
+        self._files = 0  # file objects since then
         self._due = time.monotonic()
         self._spoke = time.monotonic()
         self.packs = 0
 
     def send(self, kind: int, group: int, first: int, rows: list, buffers: list) -> None:
         """Queue a pack; waits while the queue is full."""
-        self._queue.put(self._pool.submit(packs.build, kind, group, first, rows, buffers))
+        files = len(rows) if kind == pack.FILES else 0
+        self._queue.put((files, self._pool.submit(packs.build, kind, group, first, rows, buffers)))
 
     def finish(self) -> None:
         """No more packs."""
@@ -42,14 +46,15 @@ class Sender:
 
     def run(self) -> None:
         """Until `finish`; everything is with the TLS connection then."""
-        while (future := self._queue.get(self._idle)) is not None:
-            body = future.result()
+        while (row := self._queue.get(self._idle)) is not None:
+            body = row[1].result()
             self._wait(len(body))
             self._channel.send(message.PACK, 0, body)
             self._spoke = time.monotonic()
             self.packs += 1
             self._since_sync += len(body)
-            if self._since_sync >= _SYNC_BYTES:
+            self._files += row[0]
+            if self._since_sync >= _SYNC_BYTES or self._files >= _SYNC_FILES:
                 self._sync()
         self._settle()
 
@@ -63,11 +68,12 @@ class Sender:
         """Ask for durability; the answer is looked at when the next one is asked."""
         self._settle()
         self._synced = self._channel.ask(message.SYNC)
-        self._since_sync = 0
+        self._since_sync = self._files = 0
 
     def _settle(self) -> None:
         if self._synced is not None:
-            self._synced.get(message.SYNCED)
+            _, synced = self._synced.get(message.SYNCED)
+            self._confirmed(synced)
             self._synced.done()
             self._synced = None
 

@@ -1,7 +1,7 @@
 """A proxy between agent and appliance that cuts a connection after so many bytes. For tests of cut connections.
 
 It sees TLS from outside: what it counts are bytes of the stream, handshake included. Both sides get a reset, as from a router that lost
-its power.
+its power and what it had stored; or, if `gently`, the side in whose direction was cut gets all that was counted and then an end.
 """
 
 import socket
@@ -24,11 +24,13 @@ class Cutter:
         self.port = self._listener.getsockname()[1]
         self.passed: list = []
         self._armed = None
+        self._gently = False
         threading.Thread(target=self._run, daemon=True).start()
 
-    def cut(self, direction: int, after: int) -> None:
+    def cut(self, direction: int, after: int, gently: bool = False) -> None:
         """The next connection dies when `after` bytes have gone in `direction`: 0 to the appliance, 1 to the agent."""
         self._armed = (direction, after)
+        self._gently = gently
 
     def close(self) -> None:
         self._listener.close()
@@ -47,10 +49,10 @@ class Cutter:
             counts = [0, 0]
             self.passed.append(counts)
             for direction, ends in enumerate(((near, far), (far, near))):
-                threading.Thread(target=_pump, args=(*ends, direction, limits[direction], counts), daemon=True).start()
+                threading.Thread(target=_pump, args=(*ends, direction, limits[direction], counts, self._gently), daemon=True).start()
 
 
-def _pump(source, sink, direction: int, limit, counts: list) -> None:
+def _pump(source, sink, direction: int, limit, counts: list, gently: bool) -> None:
     try:
         while limit is None or counts[direction] < limit:
             room = _PIECE_BYTES if limit is None else min(_PIECE_BYTES, limit - counts[direction])
@@ -60,7 +62,11 @@ def _pump(source, sink, direction: int, limit, counts: list) -> None:
                 return
             sink.sendall(data)
             counts[direction] += len(data)
-        _reset(source, sink)
+        if gently:
+            _reset(source)
+            sink.shutdown(socket.SHUT_WR)
+        else:
+            _reset(source, sink)
     except OSError:
         _reset(source, sink)
 
