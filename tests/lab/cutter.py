@@ -49,7 +49,9 @@ class Cutter:
             counts = [0, 0]
             self.passed.append(counts)
             for direction, ends in enumerate(((near, far), (far, near))):
-                threading.Thread(target=_pump, args=(*ends, direction, limits[direction], counts, self._gently), daemon=True).start()
+                threading.Thread(
+                    target=_pump, args=(*ends, direction, limits[direction], counts, self._gently), daemon=True
+                ).start()
 
 
 def _pump(source, sink, direction: int, limit, counts: list, gently: bool) -> None:
