@@ -23,10 +23,13 @@ from agent_pc.dtm.packer import Packer
 from agent_pc.dtm.sender import Sender
 from agent_pc.exits import AgentError, Cut
 from agent_pc.fdm import base
+from agent_pc.fdm.counts import Counts
 from agent_pc.fdm.exclude import Exclusions
+from agent_pc.fdm.known import Known
 from agent_pc.fdm.nodes import REF, Tree
 from agent_pc.fdm.rfe import BATCH, Elimination
-from agent_pc.fdm.scan import Counts, Scan, normal_sources
+from agent_pc.fdm.scan import Scan
+from agent_pc.fdm.sources import normal_sources
 from agent_pc.fdm.task import Task
 from agent_pc.progress import Quiet
 from firmware.formats.refusal import Refusal
@@ -61,7 +64,7 @@ class Options:
 
 
 class Result:
-    """`view`, `stored_bytes`; `counts` (fdm.scan.Counts); `problems` and `notices` [(path, text)]; `group`; `attempts`."""
+    """`view`, `stored_bytes`; `counts` (fdm.counts.Counts); `problems` and `notices` [(path, text)]; `group`; `attempts`."""
 
     def __init__(self):
         self.view = 0
@@ -121,8 +124,9 @@ class Attempt:
         self.arrived = self.arrived.resumed(grant)
         sender = Sender(self._line, self._session.channel, grant.rate_bytes_s, self.arrived.confirmed)
         packer = Packer(sender.send, grant.group, (grant.next_data, grant.next_file, grant.next_node))
+        known = Known(self._cache, self._context())
         self._assembly = Assembly(
-            packer, self.arrived, self._cache, self._result.counts, self._result.problem, self._progress, self._read
+            packer, self.arrived, self._cache, self._result.counts, self._result.problem, self._progress, self._read, known
         )
         threads = [
             self._line.thread("resolve", self._resolve),
@@ -140,6 +144,7 @@ class Attempt:
                 options.exclusions,
                 options.grafts,
                 self._waiting,
+                known,
             )
             root = scan.run(self._sources, bases)
             self._wait()
@@ -156,6 +161,12 @@ class Attempt:
             self._line.stop()
             sender.close()
             self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _context(self) -> tuple:
+        """What decides which entries of a directory are backed up, and which of them together."""
+        options = self._options
+        rules = options.exclusions.key() if options.exclusions is not None else ()
+        return options.one_filesystem, rules, options.afm.databases, sorted(options.afm.groups.items())
 
     def _reason(self) -> BaseException:
         """Why the line stopped. A refusal says more than the closed connection after it."""

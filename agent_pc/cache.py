@@ -13,9 +13,9 @@ import zstandard
 from agent_pc.exits import AgentError
 from firmware.formats import pack
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS node (grp INTEGER, idx INTEGER, body BLOB, PRIMARY KEY (grp, idx)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS node (grp INTEGER, idx INTEGER, listing BLOB, body BLOB, PRIMARY KEY (grp, idx)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS file (grp INTEGER, idx INTEGER, body BLOB, prints BLOB, PRIMARY KEY (grp, idx)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS source (path BLOB PRIMARY KEY, view INTEGER) WITHOUT ROWID;
 """
@@ -30,6 +30,7 @@ class Cache:
         self._packer = zstandard.ZstdCompressor(level=1)
         self._opener = zstandard.ZstdDecompressor()
         self._used: set = set()
+        self._added = False  # nodes since the last look at how many there are
         try:
             self._db = self._open(path)
         except sqlite3.OperationalError as error:  # locked, full, not permitted: not broken
@@ -73,7 +74,25 @@ class Cache:
     def add_node(self, ref: tuple, body: bytes) -> None:
         with self._lock:
             self._used.add(ref)
-            self._db.execute("INSERT OR REPLACE INTO node VALUES (?,?,?)", (*ref, self._packer.compress(body)))
+            self._added = True
+            self._db.execute("INSERT OR REPLACE INTO node VALUES (?,?,NULL,?)", (*ref, self._packer.compress(body)))
+
+    def listing(self, ref: tuple) -> bytes | None:
+        """How the directory looked whose node is `ref` (fdm.known)."""
+        with self._lock:
+            self._used.add(ref)
+            row = self._db.execute("SELECT listing FROM node WHERE grp=? AND idx=?", ref).fetchone()
+        return row[0] if row else None
+
+    def add_listing(self, ref: tuple, body: bytes) -> None:
+        """Only beside a node that is held."""
+        with self._lock:
+            self._db.execute("UPDATE node SET listing=? WHERE grp=? AND idx=?", (body, *ref))
+
+    def use(self, refs) -> None:
+        """Nodes that are needed, though nobody reads them."""
+        with self._lock:
+            self._used.update(refs)
 
     def file(self, ref: tuple) -> tuple | None:
         """(bytes of file object, packed fingerprint set) if they are held."""
@@ -106,11 +125,16 @@ class Cache:
         """The view is durable on the appliance: keep what was added for it, drop what is not used any more."""
         with self._lock:
             self._db.executemany("INSERT OR REPLACE INTO source VALUES (?,?)", [(path, view) for path in sources])
-            (held,) = self._db.execute("SELECT count(*) FROM node").fetchone()
-            if held > _SLACK * len(self._used) + 1000:
-                rows = self._db.execute("SELECT grp, idx FROM node").fetchall()
-                self._db.executemany("DELETE FROM node WHERE grp=? AND idx=?", [row for row in rows if row not in self._used])
+            if self._added:
+                self._prune()
             self._db.commit()
+
+    def _prune(self) -> None:
+        self._added = False
+        (held,) = self._db.execute("SELECT count(*) FROM node").fetchone()
+        if held > _SLACK * len(self._used) + 1000:
+            rows = self._db.execute("SELECT grp, idx FROM node").fetchall()
+            self._db.executemany("DELETE FROM node WHERE grp=? AND idx=?", [row for row in rows if row not in self._used])
 
     def rollback(self) -> None:
         with self._lock:

@@ -178,7 +178,7 @@ class Files(Group):
             if stamps[path] is not None and not stat.S_ISDIR(stamps[path].st_mode):
                 scan.entry(directory, path, name, stamps[path], entry)
             elif entry is not None:
-                scan.deleted(entry)
+                scan.deleted([entry])
         for directory in self.rows():
             directory.rows.sort(key=_row_name)
 

@@ -41,9 +41,9 @@ class _Parts:
 
 class Assembly:
     """`packer`: dtm.packer.Packer; `arrived`: dtm.arrived.Arrived; `problem(path, text)`; `progress.done(bytes)`;
-    `read(task, old, untouched)`: messages of a file."""
+    `read(task, old, untouched)`: messages of a file; `known` (fdm.known.Known) keeps how finished directories looked."""
 
-    def __init__(self, packer, arrived, cache, counts, problem, progress, read):
+    def __init__(self, packer, arrived, cache, counts, problem, progress, read, known):
         self._packer = packer
         self._arrived = arrived
         self._cache = cache
@@ -51,6 +51,7 @@ class Assembly:
         self._problem = problem
         self._progress = progress
         self._read = read
+        self._known = known
         self._empty: bytes | None = None
 
     def again(self) -> None:
@@ -192,7 +193,15 @@ class Assembly:
     # -- directories
 
     def _directory(self, directory: Directory) -> None:
-        directory.finish(lambda body: self._emit(directory, body))
+        made: list = []
+
+        def emit(body: bytes) -> bytes:
+            made.append(self._emit(directory, body))
+            return made[-1]
+
+        slots = directory.finish(emit)
+        if directory.seen is not None:
+            self._known.keep(directory, slots, made or list(directory.digests.values()))
 
     def _emit(self, directory: Directory, body: bytes) -> bytes:
         """Packed ref of a node: the old one with these bytes, or a new one."""

@@ -84,7 +84,8 @@ class Exclusions:
     """`patterns` (str) in order; `cachedir_tag`: whether the contents of tagged cache directories are left out."""
 
     def __init__(self, patterns, cachedir_tag: bool = True):
-        self._rules = [Rule(text) for text in patterns]
+        self._patterns = list(patterns)
+        self._rules = [Rule(text) for text in self._patterns]
         self._rules.reverse()
         self.cachedir_tag = cachedir_tag
         shapes = {rule.last for rule in self._rules if rule.exclude and not rule.parent and not rule.anchored}
@@ -95,6 +96,10 @@ class Exclusions:
         self._begins = tuple(last[:-1] for last in begins) or _NEVER
         self._odd = _union([_expression(last) for last in shapes - self._names - ends - begins])
         self._parents = _union([_parent(rule) for rule in self._rules if rule.exclude and (rule.parent or rule.anchored)])
+
+    def key(self) -> tuple:
+        """Equal for such as leave out the same."""
+        return tuple(self._patterns), self.cachedir_tag
 
     def suspects(self, directory: bytes, names: list) -> list:
         """Those of `names` that a pattern may fit; `excluded` decides. Cheap: called for every name there is."""

@@ -1,57 +1,30 @@
 """One pass over the directories to back up, against the old tree: what is unchanged, new, modified, deleted. Called by agent_pc/backup.py.
 
 Gives `sink` a Task for each file whose contents are needed, a Link for each further name of one, and each Directory once, after
-everything in it. Names are bytes. Directories of the old tree are read through fdm.nodes.Tree.
+everything in it. Names are bytes. Directories of the old tree are read through fdm.nodes.Tree. A directory that fdm.known recognises is
+not compared, and the sink does not hear of one in and below which nothing is new.
 """
 
 import copy
-import dataclasses
-import hashlib
 import os
 import stat
 
-from agent_pc.exits import AgentError
-from agent_pc.fdm import metadata, mounts, nodes
+from agent_pc.fdm import mounts, nodes
+from agent_pc.fdm.counts import Counts
+from agent_pc.fdm.entries import Entries
 from agent_pc.fdm.exclude import TAG, is_cache
-from agent_pc.fdm.task import Directory, Link, Task, unchanged
+from agent_pc.fdm.known import Found, Known, Seen, mark
+from agent_pc.fdm.task import Directory, Task
 from firmware.formats import dtf, limits
 
-_SIZED = (dtf.CHARACTER, dtf.BLOCK)
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FORMAT, _REGULAR = 0o170000, stat.S_IFREG  # of st_mode
 
 
-@dataclasses.dataclass
-class Counts:
-    """What a backup found and did. `files` (by name) and `bytes` are all of the view.
-
-    files = unchanged + new + modified + redundant (held already, not sent) + touched (only metadata changed) + kept (could not be
-    read: the version before it stays). excluded: names left out, each directory once; they are not in `files`.
-    """
-
-    files: int = 0
-    directories: int = 0
-    others: int = 0
-    bytes: int = 0
-    unchanged: int = 0
-    new: int = 0
-    modified: int = 0
-    redundant: int = 0
-    touched: int = 0
-    kept: int = 0
-    deleted: int = 0
-    excluded: int = 0
-    problems: int = 0
-    chunks: int = 0
-    chunk_bytes: int = 0
-    packs: int = 0
-    nodes: int = 0
-    bytes_sent: int = 0
-
-
-class Scan:
+class Scan(Entries):
     """`old`: fdm.nodes.Tree; `sink(event)`; `problem(path, text)` reports what could not be read; `one_filesystem`: stay on each source's own;
     `exclusions`: fdm.exclude.Exclusions; `grafts` [(name, path)]: directories that the view shows as /name;
-    `late`: afm.waiting.Waiting, which puts off what must be backed up as of one moment."""
+    `late`: afm.waiting.Waiting, which puts off what must be backed up as of one moment; `known`: what is recognised."""
 
     def __init__(
         self,
@@ -63,19 +36,16 @@ class Scan:
         exclusions=None,
         grafts=(),
         late=None,
+        known: Known | None = None,
     ):
-        self._old = old
-        self._sink = sink
-        self._counts = counts
-        self._problem = problem
+        super().__init__(old, sink, counts, problem)
         self._one = one_filesystem
         self._exclusions = exclusions
         self._grafts = dict(grafts)
         self._late = late
+        self._known = known
         self._device = 0
         self._pseudo = mounts.pseudo_devices()
-        self._owners = metadata.Owners()
-        self._links: dict = {}
         self._extra: list = []  # Tasks of grafts
 
     def run(self, sources: list, bases: dict) -> Directory:
@@ -87,13 +57,12 @@ class Scan:
         """A scan of a part that may have to be done again: `group` gets its events and problems."""
         made = copy.copy(self)
         made._sink, made._problem = group.sink, group.problem
-        made._counts, made._links, made._late = Counts(), dict(self._links), None
+        made._counts, made._links, made._late, made._known = Counts(), dict(self._links), None, None
         return made
 
     def adopt(self, aside: "Scan") -> None:
         """What was done aside is part of this scan."""
-        for field in dataclasses.fields(Counts):
-            setattr(self._counts, field.name, getattr(self._counts, field.name) + getattr(aside._counts, field.name))
+        self._counts.add(aside._counts)
         self._links.update(aside._links)
 
     def _plan(self, at: tuple, paths: list, bases: dict) -> Directory:
@@ -126,55 +95,80 @@ class Scan:
             self._device = status.st_dev
             self.entry(parent, path, at[-1], status, bases.get(path))
 
-    def _directory(self, path: bytes, name: bytes, status, entry) -> Directory:
-        if entry is not None and unchanged(entry.head, status, 0) and entry.type == dtf.DIRECTORY:
-            extras = entry.tail
-        else:
-            extras = self._extras(path, status)
-        self._counts.directories += 1
-        return Directory(path, name, status, entry if entry is not None and entry.type == dtf.DIRECTORY else None, extras)
-
-    def _extras(self, path: bytes, status) -> bytes:
-        packed, problem = metadata.attributes(path)
-        if problem:
-            self._problem(path, problem)
-        return self._owners.packed(status) + packed
-
-    def _digests(self, directory: Directory) -> dict:
-        """Old entries by name; remembers the old nodes, so that an equal one is not sent."""
-        if directory.entry is None or directory.entry.ref[0] != dtf.NODE_REF:
-            return {}
-        [(parts, lost)] = self._old.directories([directory.entry.ref[1:]])
-        for ref, body, _ in parts:
-            directory.digests[hashlib.blake2b(body, digest_size=16).digest()] = nodes.REF.pack(dtf.NODE_REF, *ref)
-        directory.same = not lost
-        return {entry.name: entry for _, _, listed in parts for entry in listed}
-
     def tree(self, top: Directory) -> None:
         """The whole of a directory, deepest first."""
         stack = [(top, iter(self._list(top, 1)))]
         while stack:
             directory, below = stack[-1]
             child = next(below, None)
-            if child is None:
-                stack.pop()
-                self._sink(directory)
-            else:
+            if child is not None:
                 stack.append((child, iter(self._list(child, len(stack) + 1))))
+                continue
+            stack.pop()
+            calm = self._leave(directory)
+            if stack and not calm:
+                stack[-1][0].stirred = True
+
+    def _leave(self, directory: Directory) -> bool:
+        """Everything below it is scanned. Whether the directory above can be what it was."""
+        if directory.found is not None and directory.stirred:
+            self._open(directory, directory.found)
+        if self._known is None or not directory.same or directory.stirred:
+            self._sink(directory)
+            return False
+        slots = directory.settle()
+        if directory.seen is not None:
+            self._known.keep(directory, slots, list(directory.digests.values()))
+        return directory.slot[2] is directory.entry.raw
 
     def _list(self, directory: Directory, depth: int) -> list:
-        """Fill `directory.rows`; returns the directories in it."""
+        """Look at a directory; gives the directories in it."""
+        directory.stirred = False
         try:
             if depth > limits.TREE_DEPTH:
                 raise OSError(0, f"deeper than {limits.TREE_DEPTH} directories")
             if not stat.S_ISDIR(directory.status.st_mode):
                 raise OSError(0, "is no directory")
-            with os.scandir(directory.path) as listing:
-                found = self._wanted(directory.path, {entry.name: entry for entry in listing})
+            handle = os.open(directory.path, _OPEN)
         except OSError as error:
-            self._problem(directory.path, f"cannot be listed: {error.strerror}")
-            return self._unlisted(directory, self._digests(directory))
-        names = [name for name, _ in found]
+            return self._unlisted(directory, error)
+        try:
+            try:
+                with os.scandir(handle) as listing:
+                    entries = list(listing)
+            except OSError as error:
+                return self._unlisted(directory, error)
+            directory.found = found = self._known.find(directory, entries) if self._known is not None else None
+            return self._compare(directory, entries, {}) if found is None else self._recognised(directory, found)
+        finally:
+            os.close(handle)
+
+    def _recognised(self, directory: Directory, found: Found) -> list:
+        """Its node is right, as far as it is not the nodes below."""
+        self._counts.unchanged_files(*found.tally)
+        self._counts.excluded += found.excluded
+        directory.same = True
+        if not found.children:
+            return []
+        prefix = directory.path + b"/"
+        directory.rows = [
+            self._directory(prefix + entry.name, entry.name, found.statuses[os.fsdecode(entry.name)], entry)
+            for entry in found.children
+        ]
+        return directory.rows
+
+    def _open(self, directory: Directory, found: Found) -> None:
+        """Something below a directory that was recognised is new: its node must be made again."""
+        self._counts.unchanged_files(*found.tally, by=-1)
+        self._counts.excluded -= found.excluded
+        below = {child.name: child for child in directory.rows}
+        directory.rows, directory.found = [], None
+        self._compare(directory, found.entries, below)
+
+    def _compare(self, directory: Directory, entries: list, made: dict) -> list:
+        """Fill `directory.rows` from a listing, entry by entry; gives the directories in it. `made`: those that were scanned before."""
+        listed = {os.fsencode(entry.name): entry for entry in entries}
+        names, out = self._wanted(directory.path, listed)
         groups = self._late.groups(directory.path, names) if self._late is not None else []
         if groups and groups[0].names is None:
             self._late.whole(self, directory, groups[0])
@@ -184,14 +178,17 @@ class Scan:
         directory.same = directory.same and not late
         below: list = []
         rows, pack, same, size = directory.rows, nodes.REF.pack, 0, 0
-        grafts = {name: self._grafted(name, old.pop(name, None)) for name in self._grafts} if directory.path == b"/" else {}
-        for name, listed in found:
+        prefix = directory.path.rstrip(b"/") + b"/"
+        top = directory.path == b"/"
+        certain = self._known is not None and not (groups or late or top or out is None)
+        for name in names:
             if name in late:
                 continue
             try:
-                status = listed.stat(follow_symlinks=False)
+                status = listed[name].stat(follow_symlinks=False)
             except OSError as error:
-                self._problem(listed.path, f"vanished: {error.strerror}")
+                self._problem(prefix + name, f"vanished: {error.strerror}")
+                certain = False
                 continue
             entry = old.pop(name, None)
             if entry is not None and status.st_mode & _FORMAT == _REGULAR:
@@ -210,39 +207,48 @@ class Scan:
                     rows.append((name, pack(*entry.ref), entry.raw))
                     continue
             if stat.S_ISDIR(status.st_mode):
+                certain = certain and status.st_dev == directory.status.st_dev
                 if self._crosses(status):
                     directory.same = directory.same and entry is not None
-                    directory.rows.append(self._mount_point(listed.path, name, status, entry))
+                    directory.stirred = True
+                    rows.append(self._mount_point(prefix + name, name, status, entry))
                     continue
-                child = self._directory(listed.path, name, status, entry)
-                directory.rows.append(child)
+                child = made.get(name) or self._directory(prefix + name, name, status, entry)
+                rows.append(child)
                 below.append(child)
             else:
-                self.entry(directory, listed.path, name, status, entry)
-        self._counts.files += same
-        self._counts.unchanged += same
-        self._counts.bytes += size
+                self.entry(directory, prefix + name, name, status, entry)
+        self._counts.unchanged_files(same, size)
+        if top and self._grafts:
+            self._graft(directory, old)
         if old:
             directory.same = False
             self.deleted(old.values())
-        if grafts:
-            directory.rows = sorted([*directory.rows, *grafts.values()], key=_name)
+        directory.seen = Seen([listed[name] for name in names], out) if certain else None
         return below
 
-    def _wanted(self, path: bytes, listed: dict) -> list:
-        """[(name, entry)] in order, without what is left out."""
+    def _wanted(self, path: bytes, listed: dict) -> tuple:
+        """(names in order, without what is left out; marks of that, None where they cannot be kept)."""
         names = sorted(listed)
+        marks: list | None = []
         rules = self._exclusions
         if rules is not None:
             if rules.cachedir_tag and TAG in listed and is_cache(path):
                 self._counts.excluded += len(names) - 1
-                names = [TAG]
+                names, marks = [TAG], None
             prefix = path.rstrip(b"/") + b"/"
             suspects = rules.suspects(path, names)
             out = {name for name in suspects if rules.excluded(prefix + name, listed[name].is_dir(follow_symlinks=False))}
             self._counts.excluded += len(out)
             names = [name for name in names if name not in out] if out else names
-        return [(name, listed[name]) for name in names if path != b"/" or name not in self._grafts]
+            marks = marks if marks is None else [mark(listed[name]) for name in out]
+        return [name for name in names if path != b"/" or name not in self._grafts], marks
+
+    def _graft(self, directory: Directory, old: dict) -> None:
+        """What the root shows besides what is there."""
+        made = [self._grafted(name, old.pop(name, None)) for name in self._grafts]
+        directory.stirred = directory.stirred or any(not _calm(graft) for graft in made)
+        directory.rows = sorted([*directory.rows, *made], key=_name)
 
     def _grafted(self, name: bytes, entry) -> Directory:
         """A directory that lies somewhere else. It is not the user's, so it does not count."""
@@ -283,94 +289,18 @@ class Scan:
         self._sink(made)
         return made
 
-    def _unlisted(self, directory: Directory, old: dict) -> list:
-        """Keep what the old tree knew of a directory that refuses to be listed."""
+    def _unlisted(self, directory: Directory, error: OSError) -> list:
+        """It refuses to be listed: keep what the old tree knew of it."""
+        self._problem(directory.path, f"cannot be listed: {error.strerror}")
+        old = self._digests(directory)
         directory.rows.extend([(name, nodes.REF.pack(*entry.ref), entry.raw) for name, entry in sorted(old.items())])
         return []
-
-    def entry(self, directory: Directory, path: bytes, name: bytes, status, entry) -> None:
-        """One entry that is no directory."""
-        type_ = nodes.TYPES.get(stat.S_IFMT(status.st_mode))
-        if type_ is None:
-            self._problem(path, f"unknown file type {stat.S_IFMT(status.st_mode):o}")
-            return
-        size = status.st_size if type_ == dtf.REGULAR else status.st_rdev if type_ in _SIZED else 0
-        self._counts.files += type_ == dtf.REGULAR
-        self._counts.others += type_ != dtf.REGULAR
-        self._counts.bytes += size if type_ == dtf.REGULAR else 0
-        if (
-            entry is not None
-            and entry.head[0] == type_
-            and unchanged(entry.head, status, size)
-            and not entry.head[1] & dtf.TRUNCATED
-        ):
-            self._counts.unchanged += type_ == dtf.REGULAR
-            directory.rows.append((name, nodes.REF.pack(*entry.ref), entry.raw))
-            return
-        directory.same = False
-        extras = self._extras(path, status)
-        if type_ == dtf.REGULAR and size:
-            directory.rows.append(self._contents(path, name, status, entry, extras))
-            return
-        if type_ == dtf.REGULAR:
-            self._empty(entry)
-        try:
-            target = os.readlink(path) if type_ == dtf.SYMLINK else b""
-        except OSError as error:
-            self._problem(path, f"cannot read the link: {error.strerror}")
-            return
-        flags = dtf.HARD_LINK if status.st_nlink > 1 else 0
-        raw = nodes.pack_entry(type_, flags, dtf.QUIESCED, status, name, target, extras, size)
-        directory.rows.append((name, nodes.NO_REF, raw))
-
-    def _empty(self, entry) -> None:
-        """Count a file without contents."""
-        if entry is None or entry.type != dtf.REGULAR:
-            self._counts.new += 1
-        elif entry.size:
-            self._counts.modified += 1
-        else:
-            self._counts.touched += 1
-
-    def _contents(self, path: bytes, name: bytes, status, entry, extras: bytes):
-        """A Task, or a Link if another name of the file came before."""
-        key = (status.st_dev, status.st_ino)
-        first = self._links.get(key) if status.st_nlink > 1 else None
-        made: Task | Link
-        if first is not None:
-            made = Link(first, name, extras)
-        else:
-            made = Task(path, name, status, entry, extras)
-            if status.st_nlink > 1:
-                self._links[key] = made
-        self._sink(made)
-        return made
-
-    def deleted(self, gone) -> None:
-        """Count the files that are no longer there."""
-        waiting = [(entry, 0) for entry in gone]
-        while waiting:
-            entry, depth = waiting.pop()
-            if entry.type == dtf.REGULAR:
-                self._counts.deleted += 1
-            elif entry.type == dtf.DIRECTORY and entry.ref[0] == dtf.NODE_REF and depth < limits.TREE_DEPTH:
-                [(parts, _)] = self._old.directories([entry.ref[1:]])
-                waiting.extend([(below, depth + 1) for _, _, listed in parts for below in listed])
 
 
 def _name(row) -> bytes:
     return row[0] if type(row) is tuple else row.name
 
 
-def normal_sources(arguments: list) -> list:
-    """Absolute paths (bytes) of the sources, none within another. Raises AgentError(SOURCE) for one that is not there."""
-    found = []
-    for argument in arguments:
-        path = os.path.realpath(os.fsencode(argument))
-        try:
-            os.lstat(path)
-        except OSError as error:
-            raise AgentError("SOURCE", f"{os.fsdecode(argument)}: cannot be backed up: {error.strerror}") from None
-        found.append(path)
-    found = sorted(set(found))
-    return [path for path in found if not any(path.startswith(other.rstrip(b"/") + b"/") for other in found if other != path)]
+def _calm(directory: Directory) -> bool:
+    """Whether it and its entry are what they were."""
+    return bool(directory.slot) and directory.entry is not None and directory.slot[2] is directory.entry.raw

@@ -12,6 +12,7 @@ from agent_pc.fdm import nodes
 from firmware.formats import dtf, rfe
 
 _KEY = struct.Struct(rfe.KEY.code)
+_DEVICES = (dtf.CHARACTER, dtf.BLOCK)
 
 
 def crc(name: bytes, size: int, mtime_ns: int) -> int:
@@ -34,7 +35,7 @@ class Task:
         self.entry = entry
         self.extras = extras
         self.old: Old | None = None
-        self.found = "new"  # what it turned out to be: a field of scan.Counts
+        self.found = "new"  # what it turned out to be: a field of counts.Counts
         self.ref: tuple | None = None  # (group, index) once known
         self.slot: tuple | None = None  # what goes into the directory once known; () if it cannot be backed up
         self.frozen: Frozen | None = None
@@ -118,9 +119,24 @@ class Link:
 
 
 class Directory:
-    """A directory being listed. `rows`: slots, Tasks, Links and Directories by name; `same`: nothing in it differs from `entry`."""
+    """A directory being listed. `rows`: slots, Tasks, Links and Directories by name; `same`: nothing in it differs from `entry`;
+    `stirred`: something below it may. `found` (fdm.known.Found): how it was recognised; `seen` (fdm.known.Seen): how it looked."""
 
-    __slots__ = ("digests", "entry", "extras", "name", "path", "ref", "rows", "same", "slot", "status")
+    __slots__ = (
+        "digests",
+        "entry",
+        "extras",
+        "found",
+        "name",
+        "path",
+        "ref",
+        "rows",
+        "same",
+        "seen",
+        "slot",
+        "status",
+        "stirred",
+    )
 
     def __init__(self, path: bytes, name: bytes, status, entry, extras: bytes):
         self.path = path
@@ -131,24 +147,46 @@ class Directory:
         self.rows: list = []
         self.digests: dict = {}  # digest of a LIST node of the old directory -> its packed ref
         self.same = False
+        self.stirred = False
+        self.found: Any = None
+        self.seen: Any = None
         self.ref: bytes = b""  # packed, once known
         self.slot: tuple = ()
 
-    def finish(self, emit) -> None:
-        """Everything below is known: make the node, unless the old one says the same. `emit(body)` gives a new node's packed ref."""
+    def finish(self, emit) -> list:
+        """Everything below is known: make the node, unless the old one says the same. `emit(body)` gives a new node's packed ref.
+        Gives what it lists: [(name, packed ref, packed entry)]."""
+        slots = self._slots()
         if self.same and all(_kept(row) for row in self.rows):
             self.ref = nodes.REF.pack(*self.entry.ref)
         else:
-            slots = [row if type(row) is tuple else row.slot for row in self.rows]
-            self.ref = nodes.build([slot for slot in slots if slot], emit)
+            self.ref = nodes.build(slots, emit)
         self.slot = self._slot()
         self.rows = []
+        return slots
+
+    def settle(self) -> list:
+        """Nothing in or below it is new: its node is the old one. Gives the same as `finish`."""
+        slots = self._slots()
+        self.ref = nodes.REF.pack(*self.entry.ref)
+        self.slot = self._slot()
+        self.rows = []
+        return slots
+
+    def _slots(self) -> list:
+        slots = [row if type(row) is tuple else row.slot for row in self.rows]
+        return [slot for slot in slots if slot]
 
     def _slot(self) -> tuple:
         if self.entry is not None and unchanged(self.entry.head, self.status, 0):
             return self.name, self.ref, self.entry.raw
         raw = nodes.pack_entry(dtf.DIRECTORY, 0, dtf.UNGUARDED, self.status, self.name, b"", self.extras, 0)
         return self.name, self.ref, raw
+
+
+def size_of(type_: int | None, status) -> int:
+    """What an entry of this type says as its size."""
+    return status.st_size if type_ == dtf.REGULAR else status.st_rdev if type_ in _DEVICES else 0
 
 
 def unchanged(head: tuple, status, size: int) -> bool:

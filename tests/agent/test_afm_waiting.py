@@ -11,7 +11,8 @@ from agent_pc.afm.plain import open_regular
 from agent_pc.afm.sources import Sources
 from agent_pc.afm.waiting import Settle, Waiting
 from agent_pc.fdm import nodes
-from agent_pc.fdm.scan import Counts, Scan
+from agent_pc.fdm.counts import Counts
+from agent_pc.fdm.scan import Scan
 from agent_pc.fdm.task import Directory, Link, Task
 from firmware.formats import dtf
 

@@ -112,8 +112,9 @@ def test_every_view_carries_it(agent, capsys, tmp_path):
 
 def test_a_backup_of_the_root_carries_it(agent, monkeypatch, capsys, tmp_path):
     """A root of our own: the scan is told that "/" is a small tree."""
-    listing = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda path: listing(os.fsencode(tmp_path / "tree") if path == b"/" else path))
+    real, tree = os.open, os.fsencode(tmp_path / "tree")
+    (tmp_path / "tree" / "f").write_text("")  # nobody would find it to read it
+    monkeypatch.setattr(os, "open", lambda path, *rest, **more: real(tree if path == b"/" else path, *rest, **more))
     assert agent.run("backup", "/", "--one-file-system") == 0
     status, found = told(capsys, agent, "ls", "/")
     assert [row["name"] for row in found["entries"]] == [".bobbin", "f"]

@@ -64,7 +64,9 @@ def _scan(place: str) -> dict:
     from agent_pc.backup import normal_sources
     from agent_pc.cache import Cache, NodeSource
     from agent_pc.fdm import base, nodes
-    from agent_pc.fdm.scan import Counts, Scan
+    from agent_pc.fdm.counts import Counts
+    from agent_pc.fdm.known import Known
+    from agent_pc.fdm.scan import Scan
     from agent_pc.fdm.task import Directory, Link, Task
     from agent_pc.service.policy import Policy
     from firmware.formats import dtf
@@ -81,12 +83,18 @@ def _scan(place: str) -> dict:
         cache.add_node((group + 1, made[0]), body)
         return nodes.REF.pack(dtf.NODE_REF, group + 1, made[0])
 
+    def part(directory, body: bytes, parts: list) -> bytes:
+        parts.append(directory.digests.get(hashlib.blake2b(body, digest_size=16).digest()) or emit(body))
+        return parts[-1]
+
     def sink(event) -> None:
         if isinstance(event, Task):
             made[1] += 1
             event.finish((1, made[1]), event.status, event.status.st_size, 0, dtf.QUIESCED)
         elif isinstance(event, Directory):
-            event.finish(lambda body: event.digests.get(hashlib.blake2b(body, digest_size=16).digest()) or emit(body))
+            parts = []
+            slots = event.finish(lambda body: part(event, body, parts))
+            known.keep(event, slots, parts)
         else:
             assert not isinstance(event, Link)
 
@@ -94,12 +102,14 @@ def _scan(place: str) -> dict:
     tree = nodes.Tree(NodeSource(cache, None).fetch)
     bases = base.find(_Views(views), cache, tree, source)
     counts = Counts()
+    known = Known(cache, ())
     scan = Scan(
         tree,
         sink,
         counts,
         lambda path, text: sys.exit("%s: %s" % (path, text)),
         exclusions=Policy({"default_exclude": True}, {}).exclusions(),
+        known=known,
     )
     top = scan.run(source, bases)
     wall_s = time.monotonic() - began
