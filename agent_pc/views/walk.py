@@ -1,5 +1,6 @@
 """Walks the tree of a view: finds paths, and goes through everything below. Used by listing, find, diff, restore and the mount."""
 
+import itertools
 import os
 from collections import OrderedDict
 
@@ -9,6 +10,7 @@ from agent_pc.fdm.nodes import Entry, Tree
 from firmware.formats import dtf, limits, pack
 
 _BATCH = 256
+_AHEAD_ENTRIES = 8192
 _KEPT_BYTES = 16 << 20
 
 
@@ -92,20 +94,60 @@ def listable(entry: Entry) -> bool:
 
 
 def below(tree: Tree, path: tuple, entry: Entry, lost):
-    """Yield (path, Entry) of everything below a directory, parents first. `lost(path, text)` hears of damaged directories."""
+    """Yield (path, Entry) of everything below a directory: a directory's entries, then each of its directories with all that is below.
+
+    That is the order of a scan, so what is yielded lies one after the other at the appliance. `lost(path, text)` hears of damaged
+    directories.
+    """
+    ahead = _Ahead(tree)
     waiting = [(path, entry.ref[1:])] if entry.ref[0] == dtf.NODE_REF else []
     while waiting:
-        batch, waiting = waiting[-_BATCH:], waiting[:-_BATCH]
-        found = tree.directories([ref for _, ref in batch])
-        for (parent, _), (parts, missing) in zip(batch, found, strict=True):
-            if missing:
-                lost(parent, "a part of the directory is lost")
-            check_depth(parent)
-            for _, _, listed in parts:
-                for row in listed:
-                    yield (*parent, row.name), row
-                    if listable(row):
-                        waiting.append(((*parent, row.name), row.ref[1:]))
+        parent, ref = waiting[-1]
+        rows, missing = ahead.take(ref, waiting)
+        waiting.pop()
+        if missing:
+            lost(parent, "a part of the directory is lost")
+        check_depth(parent)
+        for row in rows:
+            yield (*parent, row.name), row
+        waiting.extend([((*parent, row.name), row.ref[1:]) for row in reversed(rows) if listable(row)])
+
+
+class _Ahead:
+    """Directories that are needed next, level by level in batches: a request for each would take a round trip each."""
+
+    def __init__(self, tree: Tree):
+        self._tree = tree
+        self._ready: dict = {}  # ref -> ([Entry], lost nodes)
+        self._entries = 0
+        self._filling = False
+
+    def take(self, ref: tuple, waiting: list) -> tuple:
+        """([Entry], how many nodes are lost) of the directory `ref`, the last of `waiting` [(path, ref)]."""
+        while ref not in self._ready or self._filling:
+            wanted = list(itertools.islice(self._missing(waiting), _BATCH))
+            for got, (parts, lost) in zip(wanted, self._tree.directories(wanted), strict=True):
+                rows = [row for _, _, listed in parts for row in listed]
+                self._ready[got] = rows, lost
+                self._entries += 1 + len(rows)
+            self._filling = bool(wanted) and self._entries < _AHEAD_ENTRIES
+        rows, lost = self._ready.pop(ref)
+        self._entries -= 1 + len(rows)
+        return rows, lost
+
+    def _missing(self, waiting: list):
+        """Directories that are known of but not here, in the order in which they are needed."""
+        stack = [ref for _, ref in waiting]
+        seen: set = set()
+        while stack:
+            ref = stack.pop()
+            if ref in seen:  # a tree from outside may lead into itself
+                continue
+            seen.add(ref)
+            if ref in self._ready:
+                stack.extend([row.ref[1:] for row in reversed(self._ready[ref][0]) if listable(row)])
+            else:
+                yield ref
 
 
 def check_depth(path: tuple) -> None:

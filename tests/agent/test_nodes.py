@@ -8,6 +8,7 @@ import pytest
 from agent_pc.exits import AgentError
 from agent_pc.fdm import nodes
 from agent_pc.fdm.task import crc
+from agent_pc.views import walk
 from firmware.formats import dtf, limits, rfe
 
 
@@ -115,3 +116,48 @@ def test_crc_is_of_name_size_and_time():
     import zlib
 
     assert crc(b"name", 5, 6) == zlib.crc32(rfe.KEY.pack(5, 6) + b"name")
+
+
+def _tree(held: Held, depth: int, width: int, name: bytes = b"") -> bytes:
+    """Packed ref of a directory with two files and `width` directories, `depth` levels of them."""
+    slots = [_slot(b"a"), _slot(b"z")]
+    for number in range(width if depth else 0):
+        child = b"%d" % number
+        slots.append(
+            (child, _tree(held, depth - 1, width, child), nodes.pack_entry(dtf.DIRECTORY, 0, 0, Status, child, b"", b"", 0))
+        )
+    return nodes.build(sorted(slots), held.emit)
+
+
+def _walked(held: Held, top: bytes) -> tuple:
+    asked: list = []
+
+    def fetch(refs):
+        asked.append(len(refs))
+        return held.fetch(refs)
+
+    entry = nodes.Entry(nodes.REF.unpack(top), nodes.HEAD.unpack(bytes(nodes.HEAD.size)), b"", b"")
+    return list(walk.below(nodes.Tree(fetch), (), entry, None)), asked
+
+
+def test_walk_is_in_the_order_of_a_scan_and_asks_level_by_level():
+    held = Held()
+    found, asked = _walked(held, _tree(held, 5, 4))
+    directories = [path for path, entry in found if entry.type == dtf.DIRECTORY]
+    assert len(found) == 2 * (len(directories) + 1) + len(directories) and sum(asked) == len(directories) + 1 == 1365
+    visited = list(dict.fromkeys(path[:-1] for path, _ in found))
+    assert visited == sorted(visited)  # each with all that is below before the next, by name
+    assert len(asked) < 16
+
+
+def test_walk_does_not_follow_a_tree_into_itself_for_ever():
+    held = Held()
+    held.bodies.append(
+        nodes.node(
+            dtf.LIST,
+            [nodes.REF.pack(dtf.NODE_REF, 1, 0)],
+            [nodes.pack_entry(dtf.DIRECTORY, 0, 0, Status, b"again", b"", b"", 0)],
+        )
+    )
+    with pytest.raises(AgentError, match="deeper"):
+        _walked(held, nodes.REF.pack(dtf.NODE_REF, 1, 0))

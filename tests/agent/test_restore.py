@@ -13,6 +13,8 @@ from agent_pc import state
 from agent_pc.restore import job
 from agent_pc.restore.paths import Target
 from agent_pc.restore.writer import Writer
+from agent_pc.session import Session
+from firmware.formats import pack
 from tests.agent.relay import Relay
 from tests.agent.rig import snapshot, told
 from tests.agent.test_end_to_end import _fill
@@ -125,6 +127,27 @@ def test_directories_on_the_way_stay_as_they_are(agent, tmp_path):
 def test_overlapping_paths_are_restored_once(agent, source, tmp_path, capsys):
     status, result = told(capsys, agent, "restore", source / "old.txt", source, source, "--to", tmp_path / "new")
     assert status == 0 and result["files"] == 3
+
+
+def test_packs_come_whole(agent, tmp_path, monkeypatch):
+    """What lies in neighbouring directories shares packs: files are asked for in the order of the backup, by a row a request."""
+    folder = tmp_path / "source"
+    for number in range(600):
+        at = folder.joinpath(*[str(number % radix) for radix in (7, 5, 3)[: number % 4]])
+        at.mkdir(parents=True, exist_ok=True)
+        (at / f"file {number}").write_bytes(os.urandom(2000 + number))
+    assert agent.run("backup", folder) == 0
+    asked: list = []
+    fetch = Session.fetch
+    monkeypatch.setattr(
+        Session, "fetch", lambda self, kind, rows, source="disk": asked.append((kind, rows)) or fetch(self, kind, rows, source)
+    )
+    assert agent.run("restore", folder, "--to", tmp_path / "out") == 0
+    assert snapshot(tmp_path / "out" / str(folder)[1:]) == snapshot(folder)
+    for kind in (pack.DATA, pack.FILES):
+        requests = [rows for known, rows in asked if known == kind]
+        assert requests and len(requests) <= 4
+        assert [len(rows) for rows in requests] == [1] * len(requests)  # so only the ends of a request cut a pack
 
 
 def _large(folder, count: int = 40) -> None:
