@@ -229,21 +229,28 @@ class Attempt:
         return known is not None
 
     def _dispatch(self) -> None:
-        """Ask about the files of a batch now; the answer is waited for by the next thread."""
+        """Hand a batch to the next thread."""
         if not self._events:
             return
-        reply = self._elimination.ask(self._tasks) if self._tasks else None
-        self._resolving.put((self._events, self._tasks, reply), self._waiting.poll)
+        self._resolving.put((self._events, self._tasks), self._waiting.poll)
         self._events, self._tasks = [], []
 
     # -- the resolving thread
 
     def _resolve(self) -> None:
-        while (batch := self._resolving.get()) is not None:
-            events, tasks, reply = batch
-            if tasks:
-                self._elimination.resolve(tasks, reply)
-            self._split(events)
+        """Several batches under way: while the newest is asked for, others are read, proven and finished, each a step further."""
+        ahead: list = []  # [events, their Round], oldest first
+        more = True
+        while more or ahead:
+            if more and not (ahead and self._resolving.empty()):
+                batch = self._resolving.get()
+                more = batch is not None
+                if more:
+                    ahead.append((batch[0], self._elimination.ask(batch[1])))
+            for _, round_ in reversed(ahead):
+                self._elimination.step(round_)
+            while ahead and ahead[0][1].finished:
+                self._split(ahead.pop(0)[0])
         self._units.put(None)
 
     def _split(self, events: list) -> None:

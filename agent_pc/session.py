@@ -77,27 +77,29 @@ class Session:
         """GRANT. Raises Refusal BUSY with retry_s."""
         return self.channel.call(message.BEGIN, (files, size), message.GRANT)
 
-    def query(self, crcs: list):
-        """Reply for the candidates of `crcs`; give it to `candidates`."""
-        return self.channel.ask(message.RFE_QUERY, [(crc,) for crc in crcs])
+    def held_ask(self, crcs: bytes):
+        """Reply for the nominees of `crcs` (packed wire.CRC); give it to `nominees`."""
+        return self.channel.ask(message.RFE_ASK, crcs)
 
-    def candidates(self, reply, rows: int) -> list:
-        """[(row, group, index, size, signature8)]."""
-        _, value = reply.get(message.RFE_CANDIDATES)
+    def nominees(self, reply):
+        """RFE_NOMINEES."""
+        return self._one(reply, message.RFE_NOMINEES)
+
+    def prove_ask(self, batch: int, proofs: bytes):
+        """Reply for the verdicts on `proofs` (packed wire.PROOF); give it to `proven`."""
+        return self.channel.ask(message.RFE_PROVE, batch, proofs)
+
+    def proven(self, reply, count: int) -> bytes:
+        """A byte for each of `count` proofs: 1 if it is granted."""
+        verdicts = self._one(reply, message.RFE_PROVEN).verdicts
+        self._same_count("RFE_PROVEN", count, len(verdicts))
+        return verdicts
+
+    def _one(self, reply, expected: int):
+        """The one message that answers a request."""
+        _, value = reply.get(expected)
         reply.done()
-        return [row for row in value.candidates if row[0] < rows]
-
-    def claim(self, claims: list):
-        """(nonce, [(offset, length)]) for [(group, index, size, signature)]."""
-        challenge = self.channel.call(message.RFE_CLAIM, (claims,), message.RFE_CHALLENGE)
-        self._same_count("RFE_CHALLENGE", len(claims), len(challenge.ranges))
-        return challenge.nonce, challenge.ranges
-
-    def prove(self, digests: list) -> list:
-        """[granted] for each claim."""
-        verdict = self.channel.call(message.RFE_PROOF, ([(digest,) for digest in digests],), message.RFE_VERDICT)
-        self._same_count("RFE_VERDICT", len(digests), len(verdict.verdicts))
-        return [row[0] == 1 for row in verdict.verdicts]
+        return value
 
     def commit(self, root: tuple, time_ns: int, files: int, size: int, label: str = ""):
         """COMMITTED: the view is durable and listed."""

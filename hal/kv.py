@@ -28,6 +28,11 @@ class Txn:
         """
         raise NotImplementedError
 
+    def values(self, table: str, key: bytes) -> bytes:
+        """The first values under `key` of a duplicates table, one after the other, as many as are found at once: of 24 bytes at least
+        32. b"" if there are none."""
+        raise NotImplementedError
+
     def commit(self) -> None:
         """Durable on return, all or nothing. Raises NoSpace (map or filesystem full; nothing changed)."""
         raise NotImplementedError

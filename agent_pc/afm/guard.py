@@ -3,6 +3,7 @@
 Used by afm.sources, which tries the ways in order, and by bdm.reader, which reads.
 """
 
+import io
 import os
 
 from firmware.formats import dtf
@@ -15,7 +16,7 @@ class Frozen:
     """
 
     def __init__(self, handle: int, status: os.stat_result, label: int = dtf.SNAPSHOT):
-        self._file = os.fdopen(handle, "rb", 0)  # closes the descriptor also if everybody forgets this object
+        self._file = io.FileIO(handle)  # closes the descriptor also if everybody forgets this object
         self.handle = handle
         self.status = status
         self.label = label

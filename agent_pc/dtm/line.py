@@ -95,6 +95,10 @@ class Pipe:
             self._changed.notify_all()
             return row
 
+    def empty(self) -> bool:
+        """Whether `get` would wait. For the thread that gets."""
+        return not self._rows
+
     def wake(self) -> None:
         with self._changed:
             self._changed.notify_all()

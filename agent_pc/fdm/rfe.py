@@ -1,36 +1,58 @@
 """Redundant file elimination, agent side: which files the appliance already holds, asked for hundreds at a time. Called by agent_pc/backup.py.
 
-CRCs nominate candidates; a candidate counts if size and signature are this file's; it may be referenced once the appliance has
-seen a digest of a range of the contents that it chose. Also fetches the old versions of modified files for the differencing.
+CRCs nominate file objects; a nominee counts if size and signature are this file's; it may be referenced once the appliance has seen a
+digest of a range of the contents that it chose. Also fetches the old versions of modified files for the differencing.
+
+Several batches are under way at a time: while the appliance looks at the proofs of one, the files of the next are read and hashed.
 """
 
 import hashlib
 import os
+import struct
 
-from agent_pc.afm import plain
 from agent_pc.afm.sources import Sources
 from agent_pc.bdm import contents
 from agent_pc.bdm.old import Old
-from agent_pc.exits import AgentError
 from agent_pc.fdm.task import Task
-from firmware.formats import limits, pack
+from firmware.formats import limits, message, pack, rfe
 from firmware.formats.record import FormatError
 from firmware.formats.refusal import Refusal
 
-BATCH = limits.RFE_CLAIM_ROWS
+BATCH = limits.RFE_ROWS
+_PORTION_BYTES = 1 << 20
+_PORTION_FILES = 32
+_CRC = struct.Struct(message.CRC.code)
+_NOMINEE = struct.Struct(message.NOMINEE.code)
+_PROOF = struct.Struct(message.PROOF.code)
 
 
-class Local:
-    """What this PC holds of one candidate: its signature, and the stat and label that go with it."""
+class Held:
+    """What this PC holds of one nominated file: stat, label, the nominee that it is, and the proof."""
 
-    def __init__(self, status: os.stat_result, signature: bytes, label: int):
+    def __init__(self, status: os.stat_result, label: int, nominee: int, ref: tuple, digest: bytes):
         self.status = status
-        self.signature = signature
         self.label = label
+        self.nominee = nominee
+        self.ref = ref
+        self.digest = digest
+
+
+class Round:
+    """One batch of tasks on its way: `asked`, then `reading` (futures) what is nominated, then `claims` [(task, Held)] and `proven`."""
+
+    def __init__(self, tasks: list, asked):
+        self.tasks = tasks
+        self.asked = asked
+        self.steps = 0  # done so far
+        self.finished = False
+        self.batch = 0
+        self.reading: list = []
+        self.claims: list = []
+        self.proven = None
 
 
 class Elimination:
-    """`pool` hashes; `cache` knows some old versions; `sources` opens files. One thread calls `resolve`."""
+    """`pool` hashes; `cache` knows some old versions; `sources` opens files. A round is asked, then takes three steps. One thread."""
 
     def __init__(self, session, cache, pool, sources: Sources):
         self._session = session
@@ -38,59 +60,59 @@ class Elimination:
         self._pool = pool
         self._sources = sources
 
-    def ask(self, tasks: list):
-        """Send the CRC list; its Reply goes to `resolve`."""
-        return self._session.query([task.crc() for task in tasks])
+    def ask(self, tasks: list) -> Round:
+        """Send the CRC list."""
+        return Round(tasks, self._session.held_ask(b"".join([_CRC.pack(task.crc()) for task in tasks])) if tasks else None)
 
-    def resolve(self, tasks: list, reply) -> None:
-        """Finish the tasks that the appliance holds, give the others their old version."""
-        self._olds(tasks)
-        nominated = self._nominated(tasks, reply)
-        found = list(self._pool.map(lambda row: local(tasks[row], self._sources), nominated))
-        claims = []
-        for (row, candidates), held in zip(nominated.items(), found, strict=True):
-            match = next((ref for ref in candidates if held is not None and held.signature[:8] == candidates[ref]), None)
-            if match is not None:
-                claims.append((tasks[row], match, held))
-        for at in range(0, len(claims), limits.RFE_CLAIM_ROWS):
-            self._claim(claims[at : at + limits.RFE_CLAIM_ROWS])
-        self._prints([task for task in tasks if task.slot is None])
+    def step(self, round_: Round) -> None:
+        """The next step of a round; waits for what it needs."""
+        (self._read, self._prove, self._finish)[round_.steps](round_)
+        round_.steps += 1
 
-    def _nominated(self, tasks: list, reply) -> dict:
-        """Row -> {ref: signature8}, of the candidates that can be the file. A file's own old version needs no proof."""
+    def _read(self, round_: Round) -> None:
+        """The answer is here: begin to read and hash what is nominated."""
+        if round_.asked is None:
+            return
+        self._olds(round_.tasks)
+        answer = self._session.nominees(round_.asked)
+        round_.batch = answer.batch
+        wanted = [(round_.tasks[row], some) for row, some in self._nominated(round_.tasks, answer.nominees).items()]
+        round_.reading = [self._pool.submit(self._hold, some, answer.nonce) for some in _portions(wanted)]
+
+    def _hold(self, wanted: list, nonce: bytes) -> list:
+        """[(task, Held)] of [(task, nominees)] that the PC holds. Runs in a reader thread."""
+        held = [(task, hold(task, nominees, nonce, self._sources)) for task, nominees in wanted]
+        return [row for row in held if row[1] is not None]
+
+    def _prove(self, round_: Round) -> None:
+        """Everything is hashed: send the proofs."""
+        for future in round_.reading:
+            round_.claims += future.result()
+        if round_.claims:
+            proofs = b"".join([_PROOF.pack(found.nominee, found.digest) for _, found in round_.claims])
+            round_.proven = self._session.prove_ask(round_.batch, proofs)
+
+    def _finish(self, round_: Round) -> None:
+        """The verdicts are here: finish the tasks that the appliance holds, give the others their old version."""
+        if round_.proven is not None:
+            verdicts = self._session.proven(round_.proven, len(round_.claims))
+            for (task, found), verdict in zip(round_.claims, verdicts, strict=True):
+                if verdict:
+                    task.finish(found.ref, found.status, found.status.st_size, 0, found.label)
+                    task.found = "redundant"
+        self._prints([task for task in round_.tasks if task.slot is None])
+        round_.finished = True
+
+    def _nominated(self, tasks: list, nominees: bytes) -> dict:
+        """Row -> [(nominee, ref, point, signature8)] that can be the file. A file's own old version needs no proof."""
         out: dict = {}
-        for row, group, index, size, signature in self._session.candidates(reply, len(tasks)):
-            task = tasks[row]
-            own = task.modified and task.entry.ref[1:] == (group, index)
-            if size == task.status.st_size and not own:
-                out.setdefault(row, {})[group, index] = signature
+        for nominee, (row, index, group, size, signature, point) in enumerate(_NOMINEE.iter_unpack(nominees)):
+            task = tasks[row] if row < len(tasks) else None
+            if task is None or size != task.status.st_size:
+                continue
+            if not task.modified or task.entry.ref[1:] != (group, index):
+                out.setdefault(row, []).append((nominee, (group, index), point, signature))
         return out
-
-    def _claim(self, claims: list) -> None:
-        rows = [(*ref, task.status.st_size, held.signature) for task, ref, held in claims]
-        nonce, ranges = self._session.claim(rows)
-        asked = [(task, held, nonce, *range_) for (task, _, held), range_ in zip(claims, ranges, strict=True)]
-        digests = list(self._pool.map(self._digest, asked))
-        for (task, ref, held), verdict in zip(claims, self._session.prove(digests), strict=True):
-            if verdict:
-                task.finish(ref, held.status, held.status.st_size, 0, held.label)
-                task.found = "redundant"
-
-    def _digest(self, row: tuple) -> bytes:
-        """BLAKE2b-256 of the challenged range, keyed with the nonce; of nothing if the file changed meanwhile."""
-        task, held, nonce, offset, length = row
-        if length > limits.PROOF_BYTES or offset + length > held.status.st_size:
-            raise AgentError(
-                "PROTOCOL", f"appliance: RFE_CHALLENGE: bytes {offset} to {offset + length} of a file of {held.status.st_size}"
-            )
-        data = b""
-        try:
-            with task.contents(self._sources) as frozen:
-                if plain.same(frozen.status, held.status):
-                    data = os.pread(frozen.handle, length, offset)
-        except OSError:
-            pass  # the proof fails, the file is reported when it is read
-        return hashlib.blake2b(data, key=nonce, digest_size=32).digest()
 
     def _olds(self, tasks: list) -> None:
         """Old versions that may be equal in contents, or worth a difference."""
@@ -131,14 +153,37 @@ class Elimination:
                     raise
 
 
-def local(task: Task, sources: Sources):
-    """Local of a candidate's file now, None if it cannot be read or is changing."""
+def _portions(wanted: list):
+    """Lists of [(task, nominees)]: enough to read for one turn of a thread."""
+    portion: list = []
+    size = 0
+    for row in wanted:
+        portion.append(row)
+        size += row[0].status.st_size
+        if size >= _PORTION_BYTES or len(portion) == _PORTION_FILES:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
+
+
+def hold(task: Task, nominees: list, nonce: bytes, sources: Sources) -> Held | None:
+    """Held if the file is one of `nominees` [(nominee, ref, point, signature8)]; None too if it cannot be read or is changing."""
     try:
         with task.contents(sources) as frozen:
             handle, status = frozen.handle, frozen.status
+            size = status.st_size
             found = contents.extents(handle, status)
-            signature = contents.signature(handle, found, status.st_size, limits.chunk_size(status.st_size))
+            signature = contents.signature(handle, found, size, limits.chunk_size(size))
+            match = next((row for row in nominees if signature is not None and row[3] == signature[:8]), None)
+            if match is None or size != task.status.st_size:
+                return None
+            offset, length = rfe.challenged(size, match[2])
+            data = os.pread(handle, length, offset)
             label, changed = frozen.verdict()
     except OSError:
         return None
-    return Local(status, signature, label) if signature and not changed and status.st_size == task.status.st_size else None
+    if changed or signature is None:
+        return None
+    digest = hashlib.blake2b(data, key=nonce + signature, digest_size=rfe.PROOF_DIGEST_BYTES).digest()
+    return Held(status, label, match[0], match[1], digest)

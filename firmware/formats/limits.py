@@ -14,8 +14,9 @@ NODE_ENTRIES = 4096  # entries in one DTF node
 NAME_BYTES = 4096  # one path component, with room for foreign filesystems
 TREE_DEPTH = 512  # directories below a view's root
 
-RFE_QUERY_ROWS = 8192
-RFE_CLAIM_ROWS = 512
+RFE_ROWS = 512  # files in one question whether they are held already
+RFE_NOMINEES = 2  # file objects named for one of them
+RFE_BATCHES = 4  # questions whose proofs may be owed at a time
 PROOF_BYTES = 4096  # bytes of one challenged range
 HEAL_ROWS = 4096  # items asked for in one conversation
 REF_ROWS = 4096  # references in one request

@@ -4,8 +4,8 @@ Conversations (agent first):
 
     HELLO -> WELCOME                                       then PAIR -> PAIRED, or AUTH -> READY
     BEGIN -> GRANT | ERROR(BUSY, retry_s)                  then any of:
-      PACK (no reply; an ERROR ends the backup), SYNC -> SYNCED, RFE_QUERY -> RFE_CANDIDATES,
-      RFE_CLAIM -> RFE_CHALLENGE, RFE_PROOF -> RFE_VERDICT, PRINTS_GET -> PRINTS ... PRINTS(last)
+      PACK (no reply; an ERROR ends the backup), SYNC -> SYNCED, RFE_ASK -> RFE_NOMINEES,
+      RFE_PROVE -> RFE_PROVEN, PRINTS_GET -> PRINTS ... PRINTS(last)
     COMMIT -> COMMITTED, or ABANDON -> ABANDONED
     HEAL_GET -> HEAL_WANTED, HEAL_PACK (no reply), HEAL_END -> HEALED
     VIEWS_GET -> VIEWS, OWNED_GET -> OWNED, ITEMS_GET -> (DATA | LOST) ... END, STATUS_GET -> STATUS
@@ -13,19 +13,19 @@ Conversations (agent first):
 """
 
 from firmware.formats import limits
-from firmware.formats.record import Record, Rows, Text
+from firmware.formats.record import Bytes, Flat, Record, Rows, Text
 
 CRC = Record("wire.CRC", (("crc", "I"),), "CRC-32 of a file's name, size and time.")
-CANDIDATE = Record(
-    "wire.CANDIDATE",
-    (("row", "I"), ("group", "I"), ("index", "I"), ("size", "Q"), ("signature", "8s")),
-    "For row `row` of the query: a file object with that CRC, its size and 8 bytes of its signature.",
+NOMINEE = Record(
+    "wire.NOMINEE",
+    (("row", "I"), ("index", "I"), ("group", "I"), ("size", "Q"), ("signature", "8s"), ("point", "I")),
+    "For row `row` of the question: a file object with that CRC, its size and 8 bytes of its signature (rfe.ENTRY), and which range of it "
+    "is challenged (rfe.challenged).",
 )
-CLAIM = Record("wire.CLAIM", (("group", "I"), ("index", "I"), ("size", "Q"), ("signature", "32s")), "`I hold this file.`")
-RANGE = Record("wire.RANGE", (("offset", "Q"), ("length", "I")), "Bytes of the claimed file.")
-DIGEST = Record("wire.DIGEST", (("digest", "32s"),), "BLAKE2b-256 of the challenged range, keyed with the nonce.")
-VERDICT = Record(
-    "wire.VERDICT", (("granted", "B"),), "1: the file object may be referenced. 0: unknown, refused and absent alike."
+PROOF = Record(
+    "wire.PROOF",
+    (("nominee", "H"), ("digest", "16s")),
+    "Which nominee of the batch, counted from 0, and BLAKE2b of 16 bytes over the challenged range, keyed with nonce and signature.",
 )
 PRINT = Record("wire.PRINT", (("length", "I"), ("weak", "I"), ("strong", "8s")), "Fingerprint of one chunk, and its length.")
 GROUP = Record("wire.GROUP", (("group", "I"),), "A BDF id.")
@@ -145,18 +145,8 @@ _TABLE = (
         (("next_data", "I"), ("next_file", "I"), ("next_node", "I")),
         "Items below these are durable and are not lost with the connection.",
     ),
-    (15, "RFE_QUERY", "agent", (("crcs", Rows(CRC, limits.RFE_QUERY_ROWS)),), ""),
-    (16, "RFE_CANDIDATES", "appliance", (("candidates", Rows(CANDIDATE, 2 * limits.RFE_QUERY_ROWS)),), "At most 2 a row."),
-    (17, "RFE_CLAIM", "agent", (("claims", Rows(CLAIM, limits.RFE_CLAIM_ROWS)),), ""),
-    (
-        18,
-        "RFE_CHALLENGE",
-        "appliance",
-        (("nonce", "16s"), ("ranges", Rows(RANGE, limits.RFE_CLAIM_ROWS))),
-        "One range for each claim, also for claims of nothing: length 0 only for an empty file.",
-    ),
-    (19, "RFE_PROOF", "agent", (("digests", Rows(DIGEST, limits.RFE_CLAIM_ROWS)),), "One for each claim, in order."),
-    (20, "RFE_VERDICT", "appliance", (("verdicts", Rows(VERDICT, limits.RFE_CLAIM_ROWS)),), "One for each claim, in order."),
+    # 15 to 20 were RFE_QUERY, RFE_CANDIDATES, RFE_CLAIM, RFE_CHALLENGE, RFE_PROOF and RFE_VERDICT: one conversation at a time, 84 bytes
+    # sent for each file. 112 to 115 took their place.
     (21, "PRINTS_GET", "agent", (("group", "I"), ("index", "I")), "Fingerprint set of a file object that the client may read."),
     (
         22,
@@ -226,6 +216,34 @@ _TABLE = (
     ),
     (83, "HEAL_END", "agent", (), "That was all."),
     (84, "HEALED", "appliance", (("packs", "I"),), "So many damaged packs are whole again."),
+    (
+        112,
+        "RFE_ASK",
+        "agent",
+        (("crcs", Flat(CRC, limits.RFE_ROWS)),),
+        "Are files with these CRCs held? At most limits.RFE_BATCHES batches may be unproven: the oldest is forgotten.",
+    ),
+    (
+        113,
+        "RFE_NOMINEES",
+        "appliance",
+        (("batch", "I"), ("nonce", "16s"), ("nominees", Flat(NOMINEE, limits.RFE_ROWS * limits.RFE_NOMINEES))),
+        "A batch with rows awaits one RFE_PROVE.",
+    ),
+    (
+        114,
+        "RFE_PROVE",
+        "agent",
+        (("batch", "I"), ("proofs", Flat(PROOF, limits.RFE_ROWS))),
+        "Of the nominees that the client holds.",
+    ),
+    (
+        115,
+        "RFE_PROVEN",
+        "appliance",
+        (("verdicts", Bytes(limits.RFE_ROWS)),),
+        "A byte for each proof. 1: the file object may be referenced. 0: unknown, refused and absent alike.",
+    ),
     (50, "STATUS_GET", "agent", (), ""),
     (51, "STATUS", "appliance", (("status", Text(16384)),), "JSON."),
 )
@@ -247,12 +265,10 @@ GRANT = TYPES["GRANT"]
 PACK = TYPES["PACK"]
 SYNC = TYPES["SYNC"]
 SYNCED = TYPES["SYNCED"]
-RFE_QUERY = TYPES["RFE_QUERY"]
-RFE_CANDIDATES = TYPES["RFE_CANDIDATES"]
-RFE_CLAIM = TYPES["RFE_CLAIM"]
-RFE_CHALLENGE = TYPES["RFE_CHALLENGE"]
-RFE_PROOF = TYPES["RFE_PROOF"]
-RFE_VERDICT = TYPES["RFE_VERDICT"]
+RFE_ASK = TYPES["RFE_ASK"]
+RFE_NOMINEES = TYPES["RFE_NOMINEES"]
+RFE_PROVE = TYPES["RFE_PROVE"]
+RFE_PROVEN = TYPES["RFE_PROVEN"]
 PRINTS_GET = TYPES["PRINTS_GET"]
 PRINTS = TYPES["PRINTS"]
 COMMIT = TYPES["COMMIT"]

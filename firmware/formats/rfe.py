@@ -2,8 +2,12 @@
 
 The patent's record is file id, client id, size, CRC, signature. Here file id is the index of the file object within its BDF, and
 the BDF id stands where the client id stood: a BDF belongs to one client for ever, so it says more in the same 4 bytes.
+
+A nominee is proven by BLAKE2b of 16 bytes over the challenged range of the file, keyed with the nonce of the batch and the file's
+whole signature: who answers right knows both.
 """
 
+from firmware.formats import limits
 from firmware.formats.record import Record
 
 KEY = Record(
@@ -17,3 +21,11 @@ ENTRY = Record(
     (("index", "I"), ("group", "I"), ("size", "Q"), ("signature", "8s")),
     "Value under the big-endian u32 CRC: file object, its size, the first 8 bytes of its signature.",
 )
+
+PROOF_DIGEST_BYTES = 16
+
+
+def challenged(size: int, point: int):
+    """(offset, length): the bytes that u32 `point` challenges in a file of `size` bytes."""
+    length = min(size, limits.PROOF_BYTES)
+    return (size - length + 1) * point >> 32, length

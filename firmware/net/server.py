@@ -5,7 +5,7 @@ import asyncio
 from firmware.core.brake import Brake
 from firmware.formats.refusal import Refusal
 from firmware.net.channel import Channel
-from firmware.net.session import BACKUP, PROVING, Session
+from firmware.net.session import BACKUP, Session
 from firmware.sched.slots import Slots
 from hal.loop import now_ms, sleep_ms
 
@@ -73,7 +73,7 @@ class Server:
         silent = [
             other
             for other in self._of(session.client.id)
-            if other.state in (BACKUP, PROVING) and other.waiting and now_ms() - other.since_ms > TAKE_OVER_MS
+            if other.state == BACKUP and other.waiting and now_ms() - other.since_ms > TAKE_OVER_MS
         ]
         _end(silent, Refusal("BUSY", "another connection of this client took over"))
         await _until(lambda: not any([other.slot for other in silent]) and session.client.id not in self.leaving)

@@ -26,11 +26,9 @@ GREETED = "greeted"  # HELLO was answered
 PAIRED = "paired"  # has a token, has not shown it yet
 KNOWN = "known"  # authenticated
 BACKUP = "backup"  # has a slot and a BDF id
-PROVING = "proving"  # a backup that owes an RFE_PROOF
 
 _UNKNOWN = (NEW, GREETED, PAIRED)
-_AUTHENTICATED = (KNOWN, BACKUP, PROVING)
-_RUNNING = (BACKUP, PROVING)
+_AUTHENTICATED = (KNOWN, BACKUP)
 
 # message, states in which it is legal, state after its handler (None: the same), handler
 TABLE = (
@@ -38,13 +36,12 @@ TABLE = (
     (message.PAIR, (GREETED,), PAIRED, entry.pair),
     (message.AUTH, (GREETED, PAIRED), KNOWN, entry.auth),
     (message.BEGIN, (KNOWN,), BACKUP, upload.begin),
-    (message.PACK, _RUNNING, None, upload.pack),
-    (message.SYNC, _RUNNING, None, upload.sync),
-    (message.RFE_QUERY, _RUNNING, None, upload.query),
-    (message.RFE_CLAIM, (BACKUP,), PROVING, upload.claim),
-    (message.RFE_PROOF, (PROVING,), BACKUP, upload.prove),
+    (message.PACK, (BACKUP,), None, upload.pack),
+    (message.SYNC, (BACKUP,), None, upload.sync),
+    (message.RFE_ASK, (BACKUP,), None, upload.ask),
+    (message.RFE_PROVE, (BACKUP,), None, upload.prove),
     (message.COMMIT, (BACKUP,), KNOWN, upload.commit),
-    (message.ABANDON, _RUNNING, KNOWN, upload.abandon),
+    (message.ABANDON, (BACKUP,), KNOWN, upload.abandon),
     (message.PRINTS_GET, _AUTHENTICATED, None, retrieve.prints),
     (message.VIEWS_GET, _AUTHENTICATED, None, retrieve.views),
     (message.ITEMS_GET, _AUTHENTICATED, None, retrieve.items),
@@ -86,7 +83,6 @@ class Session:
         self.backup = None
         self.slot = None
         self.heal = None  # between HEAL_GET and HEAL_END
-        self.claims = 0  # rows of the RFE_CLAIM that awaits its proof
         self.task = None
         self.waiting = False  # between two frames
         self.since_ms = now_ms()  # when it last began to wait

@@ -1,7 +1,6 @@
 """BEGIN to COMMIT: a backup on its way in. Handlers of session.py; the store does the work."""
 
 from firmware.formats import limits, message
-from firmware.formats.refusal import Refusal
 from firmware.store.scrub_damage import Damage
 
 
@@ -27,21 +26,12 @@ async def sync(session, request: int, values) -> None:
     await session.channel.send(message.SYNCED, request, *await session.backup.sync())
 
 
-async def query(session, request: int, values) -> None:
-    candidates = await session.backup.candidates([row[0] for row in values.crcs])
-    await session.channel.send(message.RFE_CANDIDATES, request, candidates)
-
-
-async def claim(session, request: int, values) -> None:
-    session.claims = len(values.claims)
-    await session.channel.send(message.RFE_CHALLENGE, request, *session.backup.challenge(values.claims))
+async def ask(session, request: int, values) -> None:
+    await session.channel.send(message.RFE_NOMINEES, request, *await session.backup.nominate(values.crcs))
 
 
 async def prove(session, request: int, values) -> None:
-    if len(values.digests) != session.claims:
-        raise Refusal("PROTOCOL", "RFE_PROOF: expected %d digests, got %d" % (session.claims, len(values.digests)))
-    verdicts = await session.backup.prove([row[0] for row in values.digests])
-    await session.channel.send(message.RFE_VERDICT, request, [(granted,) for granted in verdicts])
+    await session.channel.send(message.RFE_PROVEN, request, await session.backup.prove(values.batch, values.proofs))
 
 
 async def commit(session, request: int, values) -> None:

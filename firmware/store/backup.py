@@ -22,6 +22,7 @@ _CHECKPOINT_BYTES = 64 << 20
 _CHECKPOINT_ROWS = 4096
 _YIELD_STEPS = 512
 _LABEL_BYTES = 64
+_CHUNKS = bytes((packs.DATA,))  # how a pack of them begins
 
 
 class Backup:
@@ -49,7 +50,8 @@ class Backup:
         """
         store = self._store
         try:
-            pack = decode(body, store.processor, store.raw_buffer)
+            # The shared buffer is for what is used before anybody else runs.
+            pack = decode(body, store.processor, store.raw_buffer if bytes(body[:1]) == _CHUNKS else None)
             self._check_place(pack.header)
             verify(pack, store.processor)
         except CorruptData as error:
@@ -115,6 +117,7 @@ class Backup:
         finally:
             catalog.txn.abort()
             self._store.segments.unpin(pin)
+        self.proofs.sent(pack.header.count)
 
     async def _take_file(self, catalog, index: int, row) -> None:
         self._check_runs(catalog, row, await self._base_runs(catalog, row))
@@ -138,8 +141,8 @@ class Backup:
         self._index(index, row)
 
     def _index(self, index: int, row) -> None:
-        """Offer the object to others: only what the appliance has verified, and what `rfe` can challenge."""
-        if row.flags & fileobject.IRREGULAR or any([run[0] == fileobject.HOLE_GROUP for run in row.runs]):
+        """Offer the object to others: only what `rfe` can challenge."""
+        if not intake.offered(row):
             return
         self._change.rfe.append((layout.number_key(row.crc), intake.rfe_entry(self.group, index, row)))
 
@@ -246,9 +249,11 @@ class Backup:
         """Whether the item exists, and the client owns it or proved to hold it (earlier, or in this backup)."""
         if group == self.group:
             return index < self.next[kind]
+        if kind == packs.FILES and self.proofs.granted(layout.item_number(kind, group, index)):
+            return True
         if catalog.references(layout.item_key(kind, group, index)) < 0:
             return False
-        return catalog.granted(self._client, kind, group, index) or (kind == packs.FILES and self.proofs.granted(group, index))
+        return catalog.granted(self._client, kind, group, index)
 
     # -- checkpoints and the end
 
@@ -343,17 +348,13 @@ class Backup:
 
     # -- redundant files
 
-    async def candidates(self, crcs: list) -> list:
-        """[(row, group, index, size, signature 8 bytes)], at most two for each CRC-32 of the list."""
-        return await self.proofs.candidates(crcs)
+    async def nominate(self, crcs):
+        """(batch, nonce, nominees) for the packed CRCs of RFE_ASK."""
+        return await self.proofs.nominate(crcs)
 
-    def challenge(self, claims: list):
-        """(nonce, [(offset, length)]) for [(group, index, size, signature)]."""
-        return self.proofs.challenge(claims)
-
-    async def prove(self, digests: list) -> list:
-        """[0 | 1]: which claims of the last challenge are granted."""
-        return await self.proofs.prove(self, digests)
+    async def prove(self, batch: int, proofs) -> bytes:
+        """Verdicts for the packed rows of RFE_PROVE."""
+        return await self.proofs.prove(batch, proofs)
 
 
 async def _pace(steps: int) -> int:

@@ -9,7 +9,7 @@ from firmware.formats import pack as packs
 from firmware.formats import rfe
 from firmware.store import intake
 from firmware.store.catalog import Catalog
-from firmware.store.tally import Moment, Tally, needed_bytes, offered
+from firmware.store.tally import Moment, Tally, needed_bytes
 from hal.loop import sleep_ms
 
 _EXAMPLES = 5
@@ -94,7 +94,7 @@ class _Count(Tally):
         self.items += 1
         entry = intake.rfe_entry(group, index, row)
         key = layout.number_key(row.crc)
-        if offered(row) and not _has_pair(self.source.catalog.txn, layout.RFE, key, entry):
+        if intake.offered(row) and not _has_pair(self.source.catalog.txn, layout.RFE, key, entry):
             self._findings.add("file not offered", _item(packs.FILES, group, index))
 
     def unreadable(self, kind: int, group: int, first: int, row, error) -> None:

@@ -32,6 +32,16 @@ def rfe_entry(group: int, index: int, row) -> bytes:
     return rfe.ENTRY.pack(index, group, row.size, row.signature[:8])
 
 
+def offered(row) -> bool:
+    """Whether the redundant file elimination may name this file object to others: nothing but data, in chunks of today's size.
+
+    The signature of one that is cut IRREGULARly is checked before anybody is given it (rfe_prove.py).
+    """
+    if any([run[0] == fileobject.HOLE_GROUP for run in row.runs]):
+        return False
+    return not row.flags or row.chunk_bytes == limits.chunk_size(row.size)
+
+
 class Signature:
     """Canonical signature and size of a file object from its chunks' lengths and hashes, fed in file order."""
 

@@ -2,7 +2,7 @@
 
 from firmware.formats import catalog as layout
 from firmware.store import intake
-from firmware.store.tally import Latest, Tally, offered
+from firmware.store.tally import Latest, Tally
 
 
 class Count(Tally):
@@ -20,7 +20,7 @@ class Count(Tally):
         self._puts.append((layout.GRANTS, layout.grant_key(group, index, client), b""))
 
     def offer(self, group: int, index: int, row) -> None:
-        if offered(row):
+        if intake.offered(row):
             self._puts.append((layout.RFE, layout.number_key(row.crc), intake.rfe_entry(group, index, row)))
 
     def orphan(self, group: int, client: int) -> None:

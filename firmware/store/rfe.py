@@ -1,25 +1,28 @@
 """Redundant file elimination within one backup: candidates by CRC, then proof that the client holds the file (design, section 7).
 
-The CRC only nominates. A file object is granted when size and full signature agree and the client's keyed hash of a random
-range of its chunks is right. Unknown, refused and absent objects are answered alike. Only canonically cut objects without holes
-are in the index: the appliance has verified their signatures.
+The CRC only nominates. A nominee is granted when the client's digest of a random range of the contents, keyed with a fresh nonce and the
+file's whole signature, is right. Unknown, refused and absent objects are answered alike, and who asks without proving is soon told
+nothing (rfe_budget.py). Objects with holes are not in the index: a challenge names a range of data.
 """
 
 import os
+import struct
 
 from firmware.formats import catalog as layout
-from firmware.formats import limits, rfe
+from firmware.formats import limits, message, rfe
 from firmware.formats import pack as packs
-from firmware.formats.refusal import Refusal
-from firmware.store import runs
 from firmware.store.catalog import Catalog
-from hal.errors import HalError
+from firmware.store.rfe_prove import Prover
 from hal.loop import sleep_ms
 
-_PER_ROW = 2
 _LOOKED_AT = 32  # entries of one CRC: anybody can file any number under any CRC
 _YIELD_ROWS = 64
-_FAILURES = 64  # refused claims after which a backup gets no more grants
+_NONCE_BYTES = 16
+
+# What a client may know of a BDF.
+_HIDDEN = 0
+_OTHERS = 1
+_OWN = 2
 
 
 class Proofs:
@@ -28,106 +31,116 @@ class Proofs:
     def __init__(self, store, client: int):
         self._store = store
         self._client = client
-        self._granted = {}
+        self._allowance = store.budget.of(client)
+        self._granted = {}  # item number -> True
         self._fresh = []
-        self._claims = []
-        self._ranges = []
-        self._nonce = b""
-        self._failures = 0
+        self._batches = []  # (number, nonce, nominees) that await their proofs, oldest first
+        self._count = 0
+        self._states = {}
+        self._left = 0  # files of others that may still be named in this batch
 
-    async def candidates(self, crcs: list) -> list:
+    async def nominate(self, crcs):
+        """(batch, nonce, nominees): RFE_NOMINEES for the rows of RFE_ASK."""
         catalog = Catalog(self._store.kv.begin())
+        self._states = {}
+        self._left = self._allowance.answers()
         found = []
         try:
-            for row, crc in enumerate(crcs):
-                found += self._candidates(catalog, row, crc)
+            for row, crc in enumerate(struct.unpack("<%dI" % (len(crcs) // message.CRC.size), crcs)):
+                entries = catalog.txn.values(layout.RFE, layout.number_key(crc))
+                if entries:
+                    self._name(catalog, row, entries, found)
                 if row % _YIELD_ROWS == _YIELD_ROWS - 1:
                     await sleep_ms(0)
         finally:
             catalog.txn.abort()
-        return found
+        self._allowance.named(self._allowance.answers() - self._left)
+        return self._batch(b"".join(found))
 
-    def _candidates(self, catalog, row: int, crc: int) -> list:
-        found = []
-        seen = 0
-        stop = layout.number_key(crc + 1) if crc < 0xFFFFFFFF else None
-        entries = catalog.txn.scan(layout.RFE, layout.number_key(crc), stop)
-        for _, value in entries:
-            entry = rfe.ENTRY.unpack(value)
-            if self._visible(catalog, entry.group):
-                found.append((row, entry.group, entry.index, entry.size, entry.signature))
-            seen += 1
-            if len(found) == _PER_ROW or seen == _LOOKED_AT:
+    def _batch(self, nominees: bytes):
+        self._count += 1
+        batch = (self._count, os.urandom(_NONCE_BYTES), nominees)
+        if nominees:
+            self._batches.append(batch)
+            del self._batches[: -limits.RFE_BATCHES]
+        return batch
+
+    def _name(self, catalog, row: int, entries: bytes, found: list) -> None:
+        """Nominees of one row: the client's own, else others'."""
+        others = []
+        own = []
+        for at in range(0, min(len(entries), _LOOKED_AT * rfe.ENTRY.size), rfe.ENTRY.size):
+            state = self._state(catalog, struct.unpack_from("<I", entries, at + 4)[0])
+            if state:
+                (own if state == _OWN else others).append(entries[at : at + rfe.ENTRY.size])
+            if len(others) == limits.RFE_NOMINEES or own:
                 break
-        entries.close()
-        return found
+        if others and not own:
+            others = others if self._left else []
+            self._left -= len(others) and 1
+        for entry in own or others:
+            found.append(struct.pack("<I", row) + entry + os.urandom(4))
 
-    def _visible(self, catalog, group: int) -> bool:
+    def _state(self, catalog, group: int) -> int:
         """Another client's backup counts once it is committed."""
-        row = catalog.group(group)
-        return row is not None and (row.client == self._client or row.state in (layout.SWEEPING, layout.COMMITTED))
+        state = self._states.get(group)
+        if state is None:
+            row = catalog.group(group)
+            state = _HIDDEN
+            if row is not None and row.state != layout.ABANDONED:
+                state = _OWN if row.client == self._client else _HIDDEN if row.state == layout.PENDING else _OTHERS
+            self._states[group] = state
+        return state
 
-    def challenge(self, claims: list):
-        """(nonce, ranges). The range depends on the claimed size alone, so it tells nothing about what is held."""
-        self._claims = claims
-        self._nonce = os.urandom(16)
-        self._ranges = [_random_range(size) for _, _, size, _ in claims]
-        return self._nonce, self._ranges
-
-    async def prove(self, backup, digests: list) -> list:
-        claims, self._claims = self._claims, []
-        ranges, self._ranges = self._ranges, []
-        if len(digests) != len(claims):
-            raise Refusal("PROTOCOL", "RFE_PROOF: expected %d digests, got %d" % (len(claims), len(digests)))
-        verdicts = []
-        for claim, span, digest in zip(claims, ranges, digests):
-            verdicts.append(1 if await self._holds(backup, claim, span, digest) else 0)
-        return verdicts
-
-    async def _holds(self, backup, claim, span, digest: bytes) -> bool:
-        group, index, size, signature = claim
-        if self._failures < _FAILURES and await self._proven(backup, group, index, size, signature, span, digest):
-            self._grant(group, index)
-            return True
-        self._failures += 1
-        return False
-
-    async def _proven(self, backup, group: int, index: int, size: int, signature: bytes, span, digest: bytes) -> bool:
-        pin = self._store.segments.pin()
+    async def prove(self, number: int, proofs) -> bytes:
+        """A byte for each row of RFE_PROVE: 1 if the client may refer to the object now."""
+        nonce = nominees = b""
+        for at, batch in enumerate(self._batches):
+            if batch[0] == number:
+                _, nonce, nominees = self._batches.pop(at)
+                break
+        verdicts = bytearray(len(proofs) // message.PROOF.size)
+        pin = self._store.segments.pin()  # what it reads may be moved and freed meanwhile
         catalog = Catalog(self._store.kv.begin())
+        self._states = {}
+        prover = Prover(self._store, catalog, nonce, lambda group: self._state(catalog, group) == _OWN)
         try:
-            if catalog.references(layout.item_key(packs.FILES, group, index)) < 0 or not self._visible(catalog, group):
-                return False
-            row = await backup.file_object(catalog, group, index)
-            if row.size != size or row.signature != signature or row.flags:
-                return False
-            expected = await self._digest(catalog, row, span)
-        except (Refusal, HalError):
-            return False  # damaged here: let the client send it again
+            await prover.run(nominees, proofs, verdicts, self._allowance.trusted())
         finally:
+            prover.close()
             catalog.txn.abort()
             self._store.segments.unpin(pin)
-        return expected == digest
+        self._fresh += prover.checked
+        self._settle(nominees, proofs, verdicts)
+        return bytes(verdicts)
 
-    async def _digest(self, catalog, row, span) -> bytes:
-        offset, length = span
-        ordinal, within = divmod(offset, row.chunk_bytes)
-        for _, _, pack_row, start, end in runs.pieces(catalog, row.runs):
-            if ordinal < end - start:
-                pack = await self._store.packs.load(pack_row)
-                chunk = pack.item(start + ordinal)
-                return self._store.processor.blake2b(chunk[within : within + length], self._nonce)
-            ordinal -= end - start
-        return self._store.processor.blake2b(b"", self._nonce)
+    def _settle(self, nominees, proofs, verdicts) -> None:
+        rows = set()
+        for position, verdict in enumerate(verdicts):
+            if not verdict:
+                self._allowance.failed()
+                continue
+            at = struct.unpack_from("<H", proofs, position * message.PROOF.size)[0] * message.NOMINEE.size
+            row, index, group = struct.unpack_from("<III", nominees, at)
+            if self._states.get(group) != _OWN:
+                rows.add(row)
+                self._grant(group, index)
+        self._allowance.proven(len(rows))
 
     def _grant(self, group: int, index: int) -> None:
-        if (group, index) not in self._granted:
-            self._granted[(group, index)] = True
-            self._store.holds.add(layout.item_number(packs.FILES, group, index))
+        number = layout.item_number(packs.FILES, group, index)
+        if number not in self._granted:
+            self._granted[number] = True
+            self._store.holds.add(number)
             self._fresh.append(layout.grant_key(group, index, self._client))
 
-    def granted(self, group: int, index: int) -> bool:
-        return (group, index) in self._granted
+    def granted(self, number: int) -> bool:
+        """Whether the client proved in this backup to hold the item of this number."""
+        return number in self._granted
+
+    def sent(self, files: int) -> None:
+        """The client sent file objects."""
+        self._allowance.sent(files)
 
     def take_grants(self) -> list:
         """Grants that the next checkpoint writes down."""
@@ -135,18 +148,6 @@ class Proofs:
         return fresh
 
     def close(self) -> None:
-        for group, index in self._granted:
-            self._store.holds.drop(layout.item_number(packs.FILES, group, index))
+        for number in self._granted:
+            self._store.holds.drop(number)
         self._granted = {}
-
-
-def _random_range(size: int):
-    """(offset, length): at most PROOF_BYTES within one canonical chunk of a file of `size` bytes."""
-    if size == 0:
-        return 0, 0
-    chunk = limits.chunk_size(size)
-    chunks = (size + chunk - 1) // chunk
-    start = int.from_bytes(os.urandom(8), "little") % chunks * chunk
-    end = min(start + chunk, size)
-    start += int.from_bytes(os.urandom(4), "little") % max(end - start - limits.PROOF_BYTES + 1, 1)
-    return start, min(limits.PROOF_BYTES, end - start)

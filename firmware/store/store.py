@@ -24,6 +24,7 @@ from firmware.store.merge import Merger
 from firmware.store.merge_writer import abandon_cut
 from firmware.store.packs import Packs
 from firmware.store.reader import Reader, list_views
+from firmware.store.rfe_budget import Budget
 from firmware.store.segments import Segments
 from firmware.store.snapshot import Snapshot
 from firmware.store.tables import Tables
@@ -48,6 +49,7 @@ class Store:
         self.uuid = superblock.uuid
         self.raw_buffer = bytearray(limits.PACK_RAW_BYTES)
         self.holds = Holds()
+        self.budget = Budget()
         self.parts = Parts()
         self.running = {}
         self.segments = Segments(superblock.segments)

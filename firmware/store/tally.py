@@ -8,7 +8,6 @@ small transactions, so memory does not grow with the store. Used by check.py, wh
 from array import array
 
 from firmware.formats import catalog as layout
-from firmware.formats import fileobject
 from firmware.formats import pack as packs
 from firmware.formats.refusal import Refusal
 from firmware.store import intake, runs
@@ -223,11 +222,6 @@ class Tally:
     def _fresh(self, key: bytes) -> bytes:
         row = layout.PACK.unpack(self.source.catalog.txn.get(layout.PACKS, key))
         return layout.PACK.pack(*(tuple(row[:-1]) + (0,)))
-
-
-def offered(row) -> bool:
-    """Whether the redundant file elimination may name this file object to others: what store/backup.py decides."""
-    return not row.flags & fileobject.IRREGULAR and not any([run[0] == fileobject.HOLE_GROUP for run in row.runs])
 
 
 async def needed_bytes(txn, segments: int, record_bytes, unused: bool):

@@ -44,8 +44,10 @@ _CREATE = 0x40000
 _DUPSORT_DUPFIXED = 0x14
 _FIRST = 0
 _LAST = 6
+_GET_MULTIPLE = 5
 _NEXT = 8
 _PREV = 12
+_SET = 15
 _SET_RANGE = 17
 _NOTFOUND = -30798
 _BAD_VALSIZE = -30781
@@ -103,6 +105,7 @@ class LmdbTxn(Txn):
         self._key = kv.key
         self._value = kv.value
         self._cursors = []
+        self._looking = {}  # table -> cursor of `values`
 
     # MicroPython keeps a frame of more than 11 words (locals and stack) on the heap, where finding room can cost 100 us
     # among many live objects: `get`, `put` and their parts stay below it.
@@ -174,6 +177,20 @@ class LmdbTxn(Txn):
         if result not in (0, _NOTFOUND):
             raise _failure("scan of " + table, result)
 
+    def values(self, table: str, key: bytes) -> bytes:
+        cursor = self._looking.get(table)
+        if cursor is None:
+            cursor = self._looking[table] = self._open_cursor(table)
+        value = self._value
+        result = _lmdb.mdb_cursor_get(cursor, self._set_key(key), value, _SET)
+        if result == 0:  # a page of them, a single one as it is
+            result = _lmdb.mdb_cursor_get(cursor, self._key, value, _GET_MULTIPLE)
+            if result == 0:
+                return copy_at(value[1], value[0])
+        if result == _NOTFOUND:
+            return b""
+        raise _failure("read of " + table, result)
+
     def _open_cursor(self, table: str) -> int:
         out = bytearray(8)
         result = _lmdb.mdb_cursor_open(self._handle, self._tables[table], out)
@@ -199,6 +216,7 @@ class LmdbTxn(Txn):
         for cursor in self._cursors:
             _lmdb.mdb_cursor_close(cursor)
         self._cursors = []
+        self._looking = {}
         handle = self._handle
         self._handle = 0
         if handle:

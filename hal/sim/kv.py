@@ -5,6 +5,7 @@ from hal.kv import Kv, Txn
 from hal.sim.power import Power
 
 _MAX_KEY_BYTES = 511  # as LMDB
+_VALUES = 32
 
 
 def _bisect(items, item) -> int:
@@ -130,6 +131,9 @@ class SimTxn(Txn):
             values = held.values[key]
             for value in reversed(values) if reverse else values:
                 yield key, value
+
+    def values(self, table: str, key: bytes) -> bytes:
+        return b"".join(self._table(table).values.get(bytes(key), ())[:_VALUES])
 
     def commit(self) -> None:
         if not self._open:

@@ -108,6 +108,7 @@ async def duplicates(open) -> None:
     assert list(txn.scan("pairs", b"b", b"c")) == ordered[1:4]
     assert list(txn.scan("pairs", b"b", b"c", reverse=True)) == ordered[3:0:-1]
     assert txn.get("pairs", b"b") == b"01"
+    assert [txn.values("pairs", key) for key in (b"b", b"a", b"aa", b"c")] == [b"010203", b"09", b"", b"00"]
     assert txn.delete("pairs", b"b", b"99") is False
     assert txn.delete("pairs", b"b", b"01") is True
     assert list(txn.scan("pairs", b"b", b"c")) == ordered[2:4]
@@ -123,6 +124,8 @@ async def many_duplicates(open) -> None:
     _fill(kv, "pairs", [(b"key", b"%08d" % i) for i in range(3000)])
     txn = kv.begin()
     assert [value for _, value in txn.scan("pairs")] == [b"%08d" % i for i in range(3000)]
+    assert txn.values("pairs", b"key").startswith(b"".join([b"%08d" % i for i in range(32)]))
+    assert txn.values("pairs", b"kez") == b""
     txn.abort()
     kv.close()
 

@@ -13,7 +13,7 @@ import os
 import sys
 
 from firmware.formats import message, refusal
-from firmware.formats.record import Bytes, Record, Rows, Text
+from firmware.formats.record import Bytes, Flat, Record, Rows, Text
 
 FOLDER = "tests/formats/golden"
 _FORMATS = "firmware/formats"
@@ -62,6 +62,8 @@ def _next_bytes(state: list, count: int) -> bytes:
 
 
 def _value(kind, style: str, state: list):
+    if isinstance(kind, Flat):
+        return _next_bytes(state, 3 * kind.layout.size) if style == "distinct" else b""
     if isinstance(kind, Rows):
         return [[_value(row[1], style, state) for row in kind.layout.rows] for _ in range(3 if style == "distinct" else 0)]
     if isinstance(kind, Text):

@@ -132,13 +132,7 @@ class Workload:
             backup = await self.store.begin(client.id)
         except Refusal:
             return
-        found = await backup.candidates([model.crc_of(name, len(contents))])
-        signature = model.signature(_PROCESSOR, model.cut(contents))
-        claims = [(group, index, size, signature) for _, group, index, size, _ in found]
-        nonce, spans = backup.challenge(claims)
-        verdicts = await backup.prove([_PROCESSOR.blake2b(contents[o : o + n], nonce) for o, n in spans])
-        proven = [claim[:2] for claim, verdict in zip(claims, verdicts) if verdict]
-        granted = {name: proven[-1]} if proven else {}
+        granted = await model.prove(_PROCESSOR, backup, {name: contents})
         files = dict(self.files[client.id])
         files[name] = contents
         self.agents[client.id].held.pop(name, None)

@@ -20,7 +20,7 @@ def test_bounds_come_from_the_rows():
     assert body_bound(message.AUTH) == 48
     assert body_bound(message.ABANDON) == 0
     assert body_bound(message.PACK) == limits.FRAME_BYTES
-    assert body_bound(message.RFE_QUERY) == 4 + 4 * limits.RFE_QUERY_ROWS
+    assert body_bound(message.RFE_ASK) == 4 + 4 * limits.RFE_ROWS
     for type_ in (message.HELLO, message.PAIR, message.AUTH):
         assert body_bound(type_) <= limits.FRAME_BYTES_UNKNOWN
 

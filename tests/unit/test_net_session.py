@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import struct
 
 from firmware.formats import dtf, message, pack, pairing
 from firmware.formats.frame import FRAME, PROTOCOL
@@ -79,9 +80,7 @@ async def _refused(agent, name: str, closes: bool) -> None:
 
 async def _reach(door, state: str, identity):
     agent = door.connect()
-    steps = {session.NEW: 0, session.GREETED: 1, session.PAIRED: 2, session.KNOWN: 3, session.BACKUP: 4, session.PROVING: 5}[
-        state
-    ]
+    steps = {session.NEW: 0, session.GREETED: 1, session.PAIRED: 2, session.KNOWN: 3, session.BACKUP: 4}[state]
     if steps >= 1:
         await agent.hello()
     if steps == 2:
@@ -91,8 +90,6 @@ async def _reach(door, state: str, identity):
         assert (await agent.ask("AUTH", *identity))[0] == "READY"
     if steps >= 4:
         assert (await agent.ask("BEGIN", 1, 1))[0] == "GRANT"
-    if steps >= 5:
-        assert (await agent.ask("RFE_CLAIM", [(9, 9, 5, bytes(32))]))[0] == "RFE_CHALLENGE"
     assert agent.session.state == state
     return agent
 
@@ -100,7 +97,7 @@ async def _reach(door, state: str, identity):
 async def test_every_message_in_every_wrong_state_ends_the_session():
     door = await stored_door()
     tried = 0
-    for state in (session.NEW, session.GREETED, session.KNOWN, session.BACKUP, session.PROVING):
+    for state in (session.NEW, session.GREETED, session.KNOWN, session.BACKUP):
         identity = await _paired(door, "pc-" + state)
         for type_ in list(range(256)):
             if type_ in session.legal(state) or (type_ > 60 and type_ % 37):
@@ -124,7 +121,7 @@ async def test_paired_may_only_authenticate():
 async def test_lengths_beyond_the_bound_are_refused_unread():
     door = await stored_door()
     identity = await _paired(door)
-    for state in (session.NEW, session.GREETED, session.KNOWN, session.BACKUP, session.PROVING):
+    for state in (session.NEW, session.GREETED, session.KNOWN, session.BACKUP):
         for type_ in session.legal(state):
             for length in (body_bound(type_) + 1, 0xFFFFFFFF):
                 agent = await _reach(door, state, identity)
@@ -142,7 +139,7 @@ async def test_garbled_bodies():
         (session.NEW, "HELLO", "PROTOCOL"),
         (session.GREETED, "AUTH", "PROTOCOL"),
         (session.KNOWN, "ITEMS_GET", "PROTOCOL"),
-        (session.BACKUP, "RFE_QUERY", "PROTOCOL"),
+        (session.BACKUP, "RFE_ASK", "PROTOCOL"),
         (session.BACKUP, "PACK", "CORRUPT"),
     ):
         agent = await _reach(door, state, identity)
@@ -305,17 +302,15 @@ async def test_another_clients_items_look_absent():
     assert found.views == []
 
 
-async def test_proofs_must_answer_the_claims():
+async def test_proofs_of_nothing_look_like_wrong_ones():
     door = await stored_door()
-    identity = await _paired(door)
-    agent, _ = await _granted(door, identity)
-    answer, challenge = await agent.ask("RFE_CLAIM", [(9, 9, 5000, b"s" * 32), (9, 10, 5000, b"t" * 32)])
-    assert len(challenge.ranges) == 2
-    answer, verdict = await agent.ask("RFE_PROOF", [(b"d" * 32,), (b"e" * 32,)])
-    assert [row[0] for row in verdict.verdicts] == [0, 0]
-    await agent.ask("RFE_CLAIM", [(9, 9, 5000, b"s" * 32), (9, 10, 5000, b"t" * 32)])
-    await agent.send("RFE_PROOF", [(b"d" * 32,)])
-    await _refused(agent, "PROTOCOL", False)
+    agent, _ = await _granted(door, await _paired(door))
+    answer, nominees = await agent.ask("RFE_ASK", struct.pack("<II", 1, 2))
+    assert (answer, bytes(nominees.nominees)) == ("RFE_NOMINEES", b"")
+    proofs = message.PROOF.pack(0, b"d" * 16) + message.PROOF.pack(9, b"e" * 16)
+    for batch in (nominees.batch, 77, 77):
+        answer, proven = await agent.ask("RFE_PROVE", batch, proofs)
+        assert (answer, proven.verdicts) == ("RFE_PROVEN", bytes(2))
 
 
 async def test_slots_are_bounded():

@@ -114,18 +114,11 @@ async def test_another_client_proves_and_sends_nothing():
     await model.ModelAgent(_PROCESSOR).backup(await store.begin(anna.id), files)
     await store.collector.drain()
     backup = await store.begin(bert.id)
-    found = await backup.candidates([model.crc_of(b"big", 300000), 12345])
-    assert [row[0] for row in found] == [0]
-    _, group, index, size, short = found[0]
-    chunks = model.cut(files[b"big"])
-    signature = model.signature(_PROCESSOR, chunks)
-    assert signature[:8] == short and size == 300000
-    claims = [(group, index, size, signature), (group, index, size, bytes(32)), (99, 5, 10, signature)]
-    nonce, ranges = backup.challenge(claims)
-    digests = [_PROCESSOR.blake2b(files[b"big"][o : o + n], nonce) for o, n in ranges]
-    assert await backup.prove(digests) == [1, 0, 0]
+    assert await model.prove(_PROCESSOR, backup, {b"big": files[b"big"], b"other": b"x"}, lambda name, digest: bytes(16)) == {}
+    granted = await model.prove(_PROCESSOR, backup, {b"big": files[b"big"], b"other": b"x"})
+    assert list(granted) == [b"big"]
     before = store.usage()["live_bytes"]
-    view, _ = await model.ModelAgent(_PROCESSOR).backup(backup, files, granted={b"big": (group, index)})
+    view, _ = await model.ModelAgent(_PROCESSOR).backup(backup, files, granted=granted)
     assert store.usage()["live_bytes"] - before < 2000
     assert await restored(store, bert, view) == files
     await store.remove_client(anna.id)

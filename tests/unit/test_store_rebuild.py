@@ -38,12 +38,10 @@ async def busy(bench):
         left.append((anna, view, files))
     backup = await store.begin(bert.id)
     shared = files[b"a5"]
-    found = await backup.candidates([model.crc_of(b"a5", len(shared))])
-    claims = [(group, index, size, model.signature(_PROCESSOR, model.cut(shared))) for _, group, index, size, _ in found]
-    nonce, spans = backup.challenge(claims)
-    assert await backup.prove([_PROCESSOR.blake2b(shared[o : o + n], nonce) for o, n in spans]) == [1]
+    granted = await model.prove(_PROCESSOR, backup, {b"a5": shared})
+    assert list(granted) == [b"a5"]
     mine = {b"a5": shared, b"own": contents(77, 50000)}
-    view, _ = await agents[bert.id].backup(backup, mine, granted={b"a5": claims[0][:2]})
+    view, _ = await agents[bert.id].backup(backup, mine, granted=granted)
     left.append((bert, view, mine))
     await agents[carl.id].backup(await store.begin(carl.id), {b"c": contents(78, 400000)})
     for client, view, _ in (left[0], left[1], left[3]):

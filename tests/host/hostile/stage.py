@@ -31,6 +31,7 @@ class Stage:
 
     def __init__(self, door: DoorProcess):
         self.door = door
+        self._count = 0
         self.victim_id, self.victim = self._paired("victim", _VICTIM)
         self.intruder_id, self.intruder = self._paired("intruder", _INTRUDER)
         with self.honest() as wire:
@@ -45,6 +46,11 @@ class Stage:
         with Wire(self.door.address, source) as wire:
             wire.hello()
             return made["id"], wire.pair(made["code"])
+
+    def newcomer(self) -> None:
+        """Another intruder from now on, of whom the appliance knows nothing yet."""
+        self._count += 1
+        self.intruder_id, self.intruder = self._paired("intruder%d" % self._count, _INTRUDER)
 
     def honest(self) -> Wire:
         return known(self.door.address, self.victim, _VICTIM)

@@ -1,37 +1,64 @@
 """Claims of files that the intruder does not hold: right CRC, right size, even the right signature, but no contents."""
 
 import binascii
+import hashlib
+import struct
 
 import pytest
 
-from firmware.formats import dtf, fileobject, message, pack, rfe
+from firmware.formats import dtf, fileobject, limits, message, pack, rfe
 from firmware.formats.refusal import Refusal
+from firmware.store import rfe_budget
 from tests.host.hostile import craft
 from tests.host.hostile.stage import SECRET, begin, fresh
 from tests.lab import tree
-from tests.lab.wire import blake2b
 
 _NAME = b"ledger"
 _INDEX = sorted(SECRET).index(_NAME)  # of its file object: tree.backup goes by name
+
+
+@pytest.fixture(autouse=True)
+def newcomer(stage):
+    """What an intruder did in one test would count against it in the next."""
+    stage.newcomer()
 
 
 def _crc(name: bytes, data: bytes) -> int:
     return binascii.crc32(rfe.KEY.pack(len(data), tree.TIME_NS) + name)
 
 
-def _claim(group: int, data: bytes, index: int = _INDEX) -> tuple:
-    return group, index, len(data), craft.signature(data)
+def _ask(wire, names: list, files: dict = SECRET):
+    """RFE_NOMINEES for files of these names and contents."""
+    crcs = b"".join([struct.pack("<I", _crc(name, files[name])) for name in names])
+    return wire.ask("RFE_ASK", crcs, expect="RFE_NOMINEES")
 
 
-def _verdicts(wire, claims: list, answer) -> list:
-    """`answer(nonce, [(offset, length)])` gives the digests."""
-    challenge = wire.ask("RFE_CLAIM", claims, expect="RFE_CHALLENGE")
-    digests = answer(challenge.nonce, [tuple(row) for row in challenge.ranges])
-    return [row[0] for row in wire.ask("RFE_PROOF", [(digest,) for digest in digests], expect="RFE_VERDICT").verdicts]
+def _nominees(answer) -> list:
+    """wire.NOMINEE tuples."""
+    return [message.NOMINEE.unpack_from(answer.nominees, at)[0] for at in range(0, len(answer.nominees), message.NOMINEE.size)]
 
 
-def _right(data: bytes):
-    return lambda nonce, ranges: [blake2b(data[at : at + count], nonce) for at, count in ranges]
+def _right(data: bytes, answer, nominee) -> bytes:
+    """The proof of who holds the file."""
+    offset, length = rfe.challenged(nominee.size, nominee.point)
+    return _digest(data[offset : offset + length], answer.nonce + craft.signature(data))
+
+
+def _digest(data: bytes, key: bytes) -> bytes:
+    return hashlib.blake2b(data, key=key, digest_size=rfe.PROOF_DIGEST_BYTES).digest()
+
+
+def _prove(wire, batch: int, proofs: list) -> list:
+    """Verdicts for [(nominee, digest)]."""
+    packed = b"".join([message.PROOF.pack(*row) for row in proofs])
+    return list(wire.ask("RFE_PROVE", batch, packed, expect="RFE_PROVEN").verdicts)
+
+
+def _tried(wire, name: bytes, proof, files: dict = SECRET, times: int = 1) -> list:
+    """Verdicts for `proof(data, answer, nominee)` of the one nominee of a file, `times` over."""
+    answer = _ask(wire, [name], files)
+    [nominee] = _nominees(answer)
+    return _prove(wire, answer.batch, [(0, proof(files[name], answer, nominee))] * times)
 
 
 def _refer(wire, grant, group: int) -> str:
@@ -42,112 +69,134 @@ def _refer(wire, grant, group: int) -> str:
     return refusal.value.name
 
 
+def _part(data: bytes, nominee, by: int = 0) -> bytes:
+    offset, length = rfe.challenged(nominee.size, nominee.point)
+    return data[offset + by : offset + by + length]
+
+
 _WRONG = {
-    "noise": lambda data: lambda nonce, ranges: [fresh(32) for _ in ranges],
-    "zeros": lambda data: lambda nonce, ranges: [blake2b(bytes(count), nonce) for _, count in ranges],
-    "no key": lambda data: lambda nonce, ranges: [blake2b(data[at : at + count]) for at, count in ranges],
-    "other range": lambda data: lambda nonce, ranges: [blake2b(data[at + 1 : at + 1 + count], nonce) for at, count in ranges],
-    "signature": lambda data: lambda nonce, ranges: [blake2b(craft.signature(data), nonce) for _ in ranges],
-    "empty": lambda data: lambda nonce, ranges: [blake2b(b"", nonce) for _ in ranges],
+    "noise": lambda data, answer, nominee: fresh(16),
+    "zeros": lambda data, answer, nominee: _digest(bytes(4096), answer.nonce + craft.signature(data)),
+    "no key": lambda data, answer, nominee: _digest(_part(data, nominee), b""),
+    "contents without the signature": lambda data, answer, nominee: _digest(_part(data, nominee), answer.nonce + bytes(32)),
+    "signature without the contents": lambda data, answer, nominee: _digest(b"", answer.nonce + craft.signature(data)),
+    "nonce alone": lambda data, answer, nominee: _digest(_part(data, nominee), answer.nonce),
+    "other range": lambda data, answer, nominee: _digest(_part(data, nominee, -1), answer.nonce + craft.signature(data)),
 }
 
 
 @pytest.mark.parametrize("way", _WRONG)
-def test_a_right_claim_without_the_contents(stage, way):
-    """The refusal is that of a file that is not there: same frames, same sizes, same verdict."""
-    data = SECRET[_NAME]
-    seen = []
-    for group in (stage.root[0], 900):
-        with stage.hostile() as wire:
-            begin(wire)
-            wire.send("RFE_CLAIM", [_claim(group, data)])
-            name, challenge, _ = wire.receive()
-            ranges = [tuple(row) for row in challenge.ranges]
-            wire.send("RFE_PROOF", [(digest,) for digest in _WRONG[way](data)(challenge.nonce, ranges)])
-            seen.append((name, len(ranges), ranges[0][1], wire.receive()[:2]))
-            wire.ask("ABANDON", expect="ABANDONED")
-    assert seen[0] == seen[1]
-    assert seen[0][3] == ("RFE_VERDICT", ([(0,)],))
+def test_a_proof_without_the_contents(stage, way):
+    """The refusal is that of a nominee that is not there: same frames, same sizes, same verdict."""
+    with stage.hostile() as wire:
+        begin(wire)
+        answer = _ask(wire, [_NAME])
+        [nominee] = _nominees(answer)
+        digest = _WRONG[way](SECRET[_NAME], answer, nominee)
+        seen = []
+        for batch, number in ((answer.batch, 0), (answer.batch, 700), (9999, 0)):
+            wire.send("RFE_PROVE", batch, message.PROOF.pack(number, digest))
+            seen.append(wire.receive()[:2])
+        assert seen == [("RFE_PROVEN", (b"\0",))] * 3
+        wire.ask("ABANDON", expect="ABANDONED")
 
 
-def test_a_refused_claim_gives_no_reference(stage):
+def test_a_refused_proof_gives_no_reference(stage):
     with stage.hostile() as wire:
         grant = begin(wire)
-        assert _verdicts(wire, [_claim(stage.root[0], SECRET[_NAME])], _WRONG["noise"](b"")) == [0]
+        assert _tried(wire, _NAME, _WRONG["noise"]) == [0]
         assert _refer(wire, grant, stage.root[0]) == "NOT_FOUND"
     with stage.hostile() as wire:
         _, lost = wire.fetch("ITEMS_GET", message.DISK, pack.DATA, [(stage.root[0], _INDEX, 1, stage.root[0], _INDEX)])
         assert len(lost) == 1
 
 
-def test_a_proof_replayed_under_another_nonce(stage):
-    """The intruder has overheard an honest proof of the whole file's range; nonces never repeat, so it is worth nothing."""
-    data = SECRET[b"letter"]  # one chunk, one possible range: only the nonce differs
-    claim = _claim(stage.root[0], data, sorted(SECRET).index(b"letter"))
-    heard = []
-
-    def overhear(nonce, ranges):
-        heard.append((nonce, _right(data)(nonce, ranges)))
-        return heard[-1][1]
-
-    with stage.honest() as wire:
+def test_a_proof_counts_once_and_under_its_nonce_only(stage):
+    """The intruder has overheard an honest proof of the whole file's range: it is worth nothing, in its own session or the same one."""
+    data = SECRET[b"letter"]  # one possible range: only the nonce differs
+    with stage.hostile() as wire:
         begin(wire)
-        assert _verdicts(wire, [claim], overhear) == [1]
+        answer = _ask(wire, [b"letter"])
+        heard = _right(data, answer, _nominees(answer)[0])
         wire.ask("ABANDON", expect="ABANDONED")
     with stage.hostile() as wire:
         begin(wire)
         for _ in range(8):
-            assert _verdicts(wire, [claim], lambda nonce, ranges: heard[0][1]) == [0]
-            challenge = wire.ask("RFE_CLAIM", [claim], expect="RFE_CHALLENGE")
-            assert challenge.nonce != heard[0][0]
-            wire.ask("RFE_PROOF", [(bytes(32),)], expect="RFE_VERDICT")
+            later = _ask(wire, [b"letter"])
+            assert later.nonce != answer.nonce
+            assert _prove(wire, later.batch, [(0, heard)]) == [0]
+            assert _prove(wire, later.batch, [(0, _right(data, later, _nominees(later)[0]))]) == [0], "the batch was used"
         wire.ask("ABANDON", expect="ABANDONED")
 
 
-def test_a_holder_who_lies_about_size_or_signature(stage):
-    data = SECRET[_NAME]
-    group = stage.root[0]
+def test_only_the_newest_batches_are_remembered(stage):
     with stage.hostile() as wire:
         begin(wire)
-        for claim in (
-            (group, _INDEX, len(data) + 1, craft.signature(data)),
-            (group, _INDEX, 0, craft.signature(data)),
-            (group, _INDEX, len(data), bytes(32)),
-            (group, _INDEX + 1, len(data), craft.signature(data)),
-            (group, 0, 0, craft.signature(b"")),
-        )[:4]:
-            assert _verdicts(wire, [claim], _right(data)) == [0], claim
+        asked = [_ask(wire, [_NAME]) for _ in range(limits.RFE_BATCHES + 1)]
+        proofs = [[(0, _right(SECRET[_NAME], answer, _nominees(answer)[0]))] for answer in asked]
+        verdicts = [_prove(wire, answer.batch, proof) for answer, proof in zip(asked, proofs, strict=True)]
+        assert verdicts == [[0]] + [[1]] * limits.RFE_BATCHES
+        wire.ask("ABANDON", expect="ABANDONED")
+
+
+def test_a_nominee_that_the_answer_did_not_hold(stage):
+    """Only what the appliance named can be proven, whatever the intruder knows of other files."""
+    data = SECRET[b"photo"]
+    with stage.hostile() as wire:
+        begin(wire)
+        answer = _ask(wire, [_NAME])
+        [nominee] = _nominees(answer)
+        proofs = [(number, _right(data, answer, nominee._replace(size=len(data)))) for number in (0, 1, 2, 65535)]
+        assert _prove(wire, answer.batch, proofs) == [0, 0, 0, 0]
         wire.ask("ABANDON", expect="ABANDONED")
 
 
 def test_who_guesses_long_enough_gets_no_grants(stage):
-    """After so many refused claims not even a right one counts in this backup: ranges cannot be tried until a known one comes."""
-    data = SECRET[_NAME]
-    claim = _claim(stage.root[0], data)
+    """After so many wrong proofs not even a right one counts that day: ranges cannot be tried until a known one comes."""
     with stage.hostile() as wire:
         begin(wire)
-        assert _verdicts(wire, [claim], _right(data)) == [1], "who holds the file may have it"
-        assert sum(_verdicts(wire, [claim] * 512, _WRONG["noise"](data))) == 0
-        assert _verdicts(wire, [claim], _right(data)) == [0]
+        assert _tried(wire, _NAME, _right) == [1], "who holds the file may have it"
+        assert sum(_tried(wire, _NAME, _WRONG["noise"], times=rfe_budget.FAILURES)) == 0
+        assert _tried(wire, _NAME, _right) == [0]
+        wire.ask("ABANDON", expect="ABANDONED")
+    with stage.hostile() as wire:
+        begin(wire)
+        assert _tried(wire, _NAME, _right) == [0], "a new connection changes nothing"
+        wire.ask("ABANDON", expect="ABANDONED")
+    with stage.honest() as wire:
+        begin(wire)
+        assert _tried(wire, _NAME, _right) == [1], "others pay nothing for it"
         wire.ask("ABANDON", expect="ABANDONED")
 
 
-def test_a_proof_without_a_claim_and_too_many_proofs(stage):
-    for count in (0, 2):
+def test_a_probing_stream_is_soon_told_nothing(stage):
+    """CRCs of files that others hold, never proven: after so many answers everything looks absent, in new connections, too."""
+    told = 0
+    row = struct.pack("<I", _crc(_NAME, SECRET[_NAME])) * limits.RFE_ROWS
+    for _ in range(2):
         with stage.hostile() as wire:
             begin(wire)
-            wire.ask("RFE_CLAIM", [_claim(stage.root[0], SECRET[_NAME])], expect="RFE_CHALLENGE")
-            with pytest.raises(Refusal) as refusal:
-                wire.ask("RFE_PROOF", [(bytes(32),)] * count, expect="RFE_VERDICT")
-            assert refusal.value.name == "PROTOCOL"
+            for _ in range(rfe_budget.UNPROVEN // limits.RFE_ROWS + 2):
+                told += len(_nominees(wire.ask("RFE_ASK", row, expect="RFE_NOMINEES")))
+            seen = [wire.ask("RFE_ASK", crc, expect="RFE_NOMINEES").nominees for crc in (row[:4], b"none")]
+            assert seen == [b"", b""]
+            wire.ask("ABANDON", expect="ABANDONED")
+    assert told == rfe_budget.UNPROVEN
+    with stage.honest() as wire:
+        begin(wire)
+        assert len(_nominees(_ask(wire, [_NAME]))) == 1, "what is the client's own is always told"
+        wire.ask("ABANDON", expect="ABANDONED")
+
+
+def test_who_proves_what_it_is_told_goes_on(stage):
+    """More answers than the budget, each of them proven: an honest client with many files."""
     with stage.hostile() as wire:
         begin(wire)
-        wire.send("RFE_PROOF", [(bytes(32),)])
-        assert wire.refusal().name == "PROTOCOL"
-
-
-def _candidates(wire, crc: int) -> list:
-    return wire.ask("RFE_QUERY", [(crc,)], expect="RFE_CANDIDATES").candidates
+        for _ in range(rfe_budget.UNPROVEN // limits.RFE_ROWS + 2):
+            answer = _ask(wire, [_NAME] * limits.RFE_ROWS)
+            proofs = [(at, _right(SECRET[_NAME], answer, row)) for at, row in enumerate(_nominees(answer))]
+            assert _prove(wire, answer.batch, proofs) == [1] * limits.RFE_ROWS
+        wire.ask("ABANDON", expect="ABANDONED")
 
 
 def test_a_poisoned_index_does_not_hide_files_or_give_wrong_ones(stage):
@@ -161,38 +210,62 @@ def test_a_poisoned_index_does_not_hide_files_or_give_wrong_ones(stage):
         wire.ask("SYNC", expect="SYNCED")
         with stage.honest() as other:
             begin(other)
-            assert [row[1:3] for row in _candidates(other, crc)] == [(stage.root[0], _INDEX)]
+            assert [(row.group, row.index) for row in _nominees(_ask(other, [_NAME]))] == [(stage.root[0], _INDEX)]
             other.ask("ABANDON", expect="ABANDONED")
         wire.ask("ABANDON", expect="ABANDONED")
 
 
-def test_objects_that_lie_about_themselves_are_not_offered(stage):
-    """IRREGULAR objects carry a signature that nobody has verified: with it the intruder would give others its own contents."""
-    wanted, poison = fresh(3000), fresh(3000)
-    crc = _crc(b"installer.exe", wanted)
+def _irregular(stage, told: bytes, chunks: list, name: bytes) -> tuple:
+    """The intruder commits a file object of `chunks` that says it is `told`. (group, index)."""
     with stage.hostile() as wire:
         grant = begin(wire)
-        craft.send(wire, pack.DATA, grant, [poison])
-        lie = craft.file_object(wanted, [(grant.group, grant.next_data, 1)], crc, flags=fileobject.IRREGULAR)
-        craft.send(wire, pack.FILES, grant, [lie])
+        craft.send(wire, pack.DATA, grant, chunks)
+        runs = [(grant.group, grant.next_data, len(chunks))]
+        craft.send(wire, pack.FILES, grant, [craft.file_object(told, runs, _crc(name, told), flags=fileobject.IRREGULAR)])
         craft.send(wire, pack.NODES, grant, [craft.node([(dtf.FILE, grant.group, grant.next_file)])])
-        wire.ask("COMMIT", grant.group, grant.next_node, 1, 1, 3000, "", expect="COMMITTED")
-    with stage.honest() as wire:
-        begin(wire)
-        assert _candidates(wire, crc) == []
-        claim = (grant.group, grant.next_file, 3000, craft.signature(wanted))
-        assert _verdicts(wire, [claim], _right(wanted)) == [0]
-        assert _verdicts(wire, [claim], _right(poison)) == [0]
-        wire.ask("ABANDON", expect="ABANDONED")
+        wire.ask("COMMIT", grant.group, grant.next_node, 1, 1, len(told), "", expect="COMMITTED")
+        return grant.group, grant.next_file
 
 
-def test_the_same_claim_over_and_over_is_one_reference(stage):
+@pytest.mark.parametrize("size", (3000, 300_000))
+def test_objects_that_lie_about_themselves_are_given_to_nobody(stage, size):
+    """IRREGULAR objects carry a signature that nobody has verified: with it the intruder would give others its own contents.
+
+    The victim's proof is right for the range that it was asked for, but the appliance reads all before it gives the object away.
+    """
+    wanted = fresh(size)
+    for at in (0, size // 2, size - 1):
+        poison = wanted[:at] + bytes((wanted[at] ^ 1,)) + wanted[at + 1 :]
+        name = b"installer-%d-%d.exe" % (size, at)
+        _irregular(stage, wanted, [poison[at : at + 7000] for at in range(0, size, 7000)], name)
+        with stage.honest() as wire:
+            begin(wire)
+            for _ in range(3):
+                assert sum(_tried(wire, name, _right, {name: wanted})) == 0
+            wire.ask("ABANDON", expect="ABANDONED")
+
+
+def test_irregular_objects_that_tell_the_truth_are_given_to_who_holds_them(stage):
+    """A file that was sent as a difference serves others, too: bytes in front of it have moved all its chunks."""
+    name, data = b"mailbox", fresh(300_000)
+    ref = _irregular(stage, data, [data[:10]] + [data[at : at + 8192] for at in range(10, len(data), 8192)], name)
+    for _ in range(2):  # the second time its signature is known to be right
+        with stage.honest() as wire:
+            begin(wire)
+            [nominee] = _nominees(_ask(wire, [name], {name: data}))
+            assert (nominee.group, nominee.index) == ref
+            assert _tried(wire, name, _right, {name: data}) == [1]
+            assert _tried(wire, name, _WRONG["signature without the contents"], {name: data}) == [0]
+            wire.ask("SYNC", expect="SYNCED")
+            wire.ask("ABANDON", expect="ABANDONED")
+
+
+def test_the_same_proof_over_and_over_is_one_reference(stage):
     """A grant is counted once, kept or let go with the backup; the file outlives the intruder's interest in it."""
-    data = SECRET[_NAME]
     for _ in range(3):
         with stage.hostile() as wire:
             grant = begin(wire)
-            assert _verdicts(wire, [_claim(stage.root[0], data)] * 40, _right(data)) == [1] * 40
+            assert _tried(wire, _NAME, _right, times=40) == [1] * 40
             craft.send(wire, pack.NODES, grant, [craft.node([(dtf.FILE, stage.root[0], _INDEX)] * 40)])
             wire.ask("SYNC", expect="SYNCED")
             wire.ask("ABANDON", expect="ABANDONED")
