@@ -4,11 +4,13 @@ A thread of its own receives and hands every reply to who asked for it. Any thre
 """
 
 import collections
+import contextlib
 import select
 import ssl
 import threading
 
 from agent_pc.exits import AgentError, Cut
+from agent_pc.pump import Pumped
 from firmware.formats import limits, message
 from firmware.formats.frame import FRAME
 from firmware.formats.record import FormatError
@@ -31,16 +33,18 @@ class Reply:
         self.request = request
 
     def put(self, type_: int, body: bytearray) -> None:
-        """By the receiving thread; waits while the reader is far behind."""
+        """By the receiving thread; waits while the reader is far behind, and then until it has caught up a good way."""
         with self._changed:
-            while len(self._frames) >= REPLY_FRAMES and not self._channel.closed and not self._unwanted:
-                self._changed.wait(1)
+            if len(self._frames) >= REPLY_FRAMES:
+                while len(self._frames) > REPLY_FRAMES // 2 and not self._channel.closed and not self._unwanted:
+                    self._changed.wait(1)
             if self._unwanted:
                 if type_ in _LAST:
                     self.done()
                 return
             self._frames.append((type_, body))
-            self._changed.notify_all()
+            if len(self._frames) == 1:
+                self._changed.notify_all()
 
     def wake(self) -> None:
         """After the channel failed."""
@@ -49,12 +53,26 @@ class Reply:
 
     def get(self, *expected: int):
         """(type, message) of the next frame, the body itself for a pack. Raises Refusal for an ERROR, Cut, AgentError(PROTOCOL)."""
+        [frame] = self._take(1)
+        return self._opened(frame, expected)
+
+    def get_some(self, most: int, *expected: int) -> list:
+        """The same of all frames that are there, at least one and at most `most`: to be woken for each costs more than a frame."""
+        return [self._opened(frame, expected) for frame in self._take(most)]
+
+    def _take(self, most: int) -> list:
         with self._changed:
             while not self._frames:
                 self._channel.check()
                 self._changed.wait(1)
-            type_, body = self._frames.popleft()
-            self._changed.notify_all()
+            count = len(self._frames)
+            taken = [self._frames.popleft() for _ in range(min(most, count))]
+            if len(self._frames) <= REPLY_FRAMES // 2 < count:
+                self._changed.notify_all()
+            return taken
+
+    def _opened(self, frame: tuple, expected: tuple) -> tuple:
+        type_, body = frame
         if type_ in expected and type_ in message.BODY_IS_PACK:
             return type_, body
         value = _unpack(type_, body)
@@ -99,7 +117,7 @@ def refusal(value) -> Exception:
 class Channel:
     """`bytes_sent` and `bytes_received` count plaintext frame bytes. `connection` is a connected ssl.SSLSocket, owned from now on."""
 
-    def __init__(self, connection: ssl.SSLSocket, where: str):
+    def __init__(self, connection: ssl.SSLSocket | Pumped, where: str):
         self.where = where
         self.bytes_sent = 0
         self.bytes_received = 0
@@ -107,7 +125,8 @@ class Channel:
         self._error: Exception | None = None
         self._socket = connection
         self._socket.setblocking(False)
-        self._tls = threading.Lock()  # an OpenSSL connection takes one call at a time
+        # An OpenSSL connection takes one call at a time.
+        self._tls = contextlib.nullcontext() if isinstance(connection, Pumped) else threading.Lock()
         self._writing = threading.Lock()
         self._replies: dict[int, Reply] = {}
         self._next = 0

@@ -8,7 +8,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
-from agent_pc import VERSION, packs, tls
+from agent_pc import VERSION, packs, pump, tls
 from agent_pc.bdm import prints as sets
 from agent_pc.channel import Channel
 from agent_pc.exits import AgentError
@@ -18,7 +18,8 @@ from firmware.formats import frame, limits, message, pack
 
 SOURCES = {"disk": message.DISK, "tape": message.TAPE}
 _DECODERS = 2
-_AHEAD = 6  # packs decoded ahead of who takes them
+_AHEAD = 3  # times _TOGETHER packs decoded ahead of who takes them
+_TOGETHER = 4
 
 
 def greet(connection, where: str) -> tuple:
@@ -49,12 +50,12 @@ class Session:
         self._pool = ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode")
 
     @classmethod
-    def open(cls, state: State) -> "Session":
-        """Connect, check the certificate before anything is sent, authenticate."""
+    def open(cls, state: State, pumped: bool = False) -> "Session":
+        """Connect, check the certificate before anything is sent, authenticate. `pumped`: much will be received (agent_pc/pump.py)."""
         where = f"{state.host}:{state.port}"
         connection = tls.connect(state.host, state.port)
         tls.check(connection, state.certificate, where)
-        channel, welcome = greet(connection, where)
+        channel, welcome = greet(pump.start(connection) if pumped else connection, where)
         try:
             return cls(channel, welcome, channel.call(message.AUTH, (state.client, state.token), message.READY))
         except BaseException:
@@ -211,27 +212,31 @@ class Session:
 
     def stream(self, reply):
         """Yield ("data", packs.Opened) and ("lost", wire.LOST) until END. Packs are decoded and checked ahead, by other threads."""
-        coming = deque()
+        coming: deque = deque()
         ended = False
         try:
             while coming or not ended:
                 while not ended and len(coming) < _AHEAD:
-                    type_, value = reply.get(message.DATA, message.LOST, message.END)
-                    if type_ == message.END:
-                        ended = True
-                    elif type_ == message.DATA:
-                        coming.append(("data", self._pool.submit(packs.open_pack, value)))
-                    else:
-                        coming.append(("lost", value))
+                    frames = reply.get_some(_TOGETHER, message.DATA, message.LOST, message.END)
+                    ended = any(type_ == message.END for type_, _ in frames)
+                    coming.append(self._pool.submit(_decoded, frames))
                 if coming:
-                    what, value = coming.popleft()
-                    yield what, value.result() if what == "data" else value
+                    yield from coming.popleft().result()
         finally:
             reply.done() if ended else reply.abandon()
 
     def status(self) -> dict:
         """What the appliance says of itself."""
         return _json(self.channel.call(message.STATUS_GET, (), message.STATUS).status, "status")
+
+
+def _decoded(frames: list) -> list:
+    """What `Session.stream` yields of frames [(type, pack or message)]."""
+    return [
+        ("data", packs.open_pack(value)) if type_ == message.DATA else ("lost", value)
+        for type_, value in frames
+        if type_ != message.END
+    ]
 
 
 def _json(text: str, what: str) -> dict:

@@ -4,6 +4,7 @@ import errno
 import os
 
 from agent_pc.fdm.metadata import OWN
+from agent_pc.restore import calls
 from firmware.formats import dtf
 
 _ROOT = os.geteuid() == 0
@@ -15,10 +16,11 @@ def apply(handle: int, entry) -> list:
     """Everything, through an open file or directory. Returns texts of what did not work."""
     problems: list = []
     if _ROOT:
-        _try(problems, "owner", os.fchown, handle, entry.uid, entry.gid)
-    _attributes(problems, handle, entry)
-    _try(problems, "mode", os.fchmod, handle, entry.mode)  # after owner and ACL, which change it
-    _try(problems, "times", os.utime, handle, ns=(entry.mtime_ns, entry.mtime_ns))
+        _try(problems, "owner", calls.own, handle, entry.uid, entry.gid)
+    if entry.extras_bytes:
+        _attributes(problems, handle, entry)
+    _try(problems, "mode", calls.allow, handle, entry.mode)  # after owner and ACL, which change it
+    _try(problems, "times", calls.date, handle, entry.mtime_ns)
     return problems
 
 

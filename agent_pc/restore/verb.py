@@ -20,7 +20,7 @@ def _restore(arguments) -> tuple:
     sessions: list = []
 
     def connect() -> Session:
-        sessions.append(Session.open(held))
+        sessions.append(Session.open(held, pumped=True))
         return sessions[-1]
 
     try:

@@ -1,29 +1,27 @@
 """Writes one restored file: into a temporary name, holes left open, checked against its signature, renamed. Used by agent_pc/restore/files.py."""
 
-import ctypes
 import errno
 import hashlib
+import itertools
 import os
 import secrets
 import struct
 
 from agent_pc.bdm import contents
-from agent_pc.restore import metadata
+from agent_pc.restore import calls, metadata
 from agent_pc.views import layout
 from firmware.formats import fileobject
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _HOLE = struct.Struct("<24xQ")
 TEMPORARY = b".bobbin-"  # begins the name of what is not complete yet; 16 hexadecimal digits follow
-_NOREPLACE = 1  # linux/fs.h
-
-_libc = ctypes.PyDLL(None, use_errno=True)
-_libc.renameat2.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+_NUMBERS = (1 << 64) - 1
+_numbers = itertools.count(secrets.randbits(63))
 
 
 def temporary() -> bytes:
     """A name for what is not complete yet."""
-    return TEMPORARY + secrets.token_hex(8).encode()
+    return TEMPORARY + b"%016x" % (next(_numbers) & _NUMBERS)
 
 
 class Wrong(Exception):
@@ -56,7 +54,7 @@ class Writer:
 
     def _open(self) -> None:
         if self._handle < 0:
-            self._handle = os.open(self._temporary, _FLAGS, 0o600, dir_fd=self._target.handle(self.path[:-1]))
+            self._handle = calls.open_at(self._target.handle(self.path[:-1]), self._temporary, _FLAGS, 0o600)
 
     def write(self, data, first: int, end: int) -> int:
         """The next chunks: items first .. end-1 of `data` (packs.Opened). Gives their bytes. Raises OSError, Wrong."""
@@ -111,14 +109,15 @@ class Writer:
                 pass  # only holes were left
         if self._at != self._file.size or self._left or self._plan:
             raise Wrong(f"expected {self._file.size} bytes, got {self._at}")
-        os.ftruncate(self._handle, self._at)
+        if not self._extents or sum(self._extents[-1]) != self._at:
+            os.ftruncate(self._handle, self._at)  # a hole is last
         if self._signature() != self._file.signature:
             raise Wrong("its contents are not those that were backed up: the signature differs")
         if verify and self._read_back() != self._file.signature:
             raise Wrong("what is read back from the disk is not what was written")
         problems = metadata.apply(self._handle, self.entry)
         place(self._target, self.path, self._temporary, self.replace)
-        os.close(self._handle)
+        calls.close(self._handle)
         self._handle = -1
         return problems
 
@@ -152,11 +151,12 @@ def place(target, path: tuple, temporary: bytes, replace: bool) -> None:
     directory = target.handle(path[:-1])
     if replace:
         os.rename(temporary, path[-1], src_dir_fd=directory, dst_dir_fd=directory)
-    elif _libc.renameat2(directory, temporary, directory, path[-1], _NOREPLACE):
-        code = ctypes.get_errno()
-        if code != errno.EINVAL:
-            raise OSError(code, os.strerror(code))
-        os.link(
-            temporary, path[-1], src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False
-        )  # a filesystem without the flag
-        os.unlink(temporary, dir_fd=directory)
+    else:
+        try:
+            calls.rename_over_nothing(directory, temporary, path[-1])
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            # a filesystem without the flag
+            os.link(temporary, path[-1], src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+            os.unlink(temporary, dir_fd=directory)

@@ -118,7 +118,7 @@ class _Ahead:
 
     def __init__(self, tree: Tree):
         self._tree = tree
-        self._ready: dict = {}  # ref -> ([Entry], lost nodes)
+        self._ready: dict = {}  # ref -> ([Entry], lost nodes, [ref] of the directories among them, last first)
         self._entries = 0
         self._filling = False
 
@@ -128,10 +128,10 @@ class _Ahead:
             wanted = list(itertools.islice(self._missing(waiting), _BATCH))
             for got, (parts, lost) in zip(wanted, self._tree.directories(wanted), strict=True):
                 rows = [row for _, _, listed in parts for row in listed]
-                self._ready[got] = rows, lost
+                self._ready[got] = rows, lost, [row.ref[1:] for row in reversed(rows) if listable(row)]
                 self._entries += 1 + len(rows)
             self._filling = bool(wanted) and self._entries < _AHEAD_ENTRIES
-        rows, lost = self._ready.pop(ref)
+        rows, lost, _ = self._ready.pop(ref)
         self._entries -= 1 + len(rows)
         return rows, lost
 
@@ -145,7 +145,7 @@ class _Ahead:
                 continue
             seen.add(ref)
             if ref in self._ready:
-                stack.extend([row.ref[1:] for row in reversed(self._ready[ref][0]) if listable(row)])
+                stack.extend(self._ready[ref][2])
             else:
                 yield ref
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,4 +31,4 @@ def test_new_each_time_and_nothing_stays(tmp_path, stopped):
         pytest.skip(done.stderr.splitlines()[-1])
     assert (done.returncode != 0) == bool(stopped), done.stderr
     assert list(tmp_path.iterdir()) == []
-    assert str(tmp_path) not in open("/proc/self/mounts").read()
+    assert str(tmp_path) not in Path("/proc/self/mounts").read_text()
