@@ -48,7 +48,7 @@ async def _slowed(session, wrong: str, attempt):
     except Refusal as refusal:
         if refusal.name == wrong:
             brake.failed(session.address)
-            session.appliance.log.warning("lan", "%s: %s" % (session.peer, refusal.text))
+            session.server.log.warning((session.address, wrong), "%s: %s" % (session.peer, refusal.text))
         raise
     brake.succeeded(session.address)
     return result

@@ -23,5 +23,5 @@ async def pack(session, request: int, body) -> None:
 async def end(session, request: int, values) -> None:
     heal, session.heal = _running(session), None
     if heal.healed:
-        session.appliance.log.info("lan", "client %s healed %d packs" % (session.client.name, heal.healed))
+        session.server.steps.info((session.client.id, "heal"), "client %s healed %d packs" % (session.client.name, heal.healed))
     await session.channel.send(message.HEALED, request, heal.healed)

@@ -3,6 +3,7 @@
 import asyncio
 
 from firmware.core.brake import Brake
+from firmware.core.seldom import Seldom
 from firmware.formats.refusal import Refusal
 from firmware.net.channel import Channel
 from firmware.net.session import BACKUP, Session
@@ -25,6 +26,8 @@ class Server:
         self.appliance = appliance
         self.slots = Slots(appliance.config)
         self.brake = Brake(free=3, longest_ms=30000, peers=256)
+        self.log = Seldom(appliance.log, "lan")
+        self.steps = Seldom(appliance.log, "lan", free=4)  # what agents do in the order of things
         self.sessions = []
         self.leaving = []  # clients whose cut backup is being made durable
         self.address = None
@@ -112,14 +115,26 @@ class Server:
             session = Session(self, Channel(connection))
             if self._crowded(session.address):
                 self.refused += 1
+                self.log.warning((session.address, "crowd"), "%s: too many connections that say nothing" % session.peer)
                 await connection.close()
             else:
+                self._make_room()
                 self.sessions.append(session)
                 session.task = asyncio.create_task(self._serve(session))
 
+    def _unknown(self) -> list:
+        return [session for session in self.sessions if not session.known() and not session.dropped]
+
     def _crowded(self, address: str) -> bool:
-        unknown = [session for session in self.sessions if not session.known()]
-        return len(unknown) >= UNKNOWN or len([s for s in unknown if s.address == address]) >= UNKNOWN_PEER
+        return len([session for session in self._unknown() if session.address == address]) >= UNKNOWN_PEER
+
+    def _make_room(self) -> None:
+        """Who says nothing for longest gives way to the newcomer, who may be honest, and says so within milliseconds."""
+        unknown = self._unknown()
+        if len(unknown) >= UNKNOWN:
+            self.refused += 1
+            self.log.warning("crowd", "%d connections say nothing: the oldest ones are closed" % UNKNOWN)
+            unknown[0].drop()
 
     async def _serve(self, session) -> None:
         try:

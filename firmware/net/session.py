@@ -89,6 +89,7 @@ class Session:
         self._deadline_ms = now_ms() + ENTRY_MS
         self._request = 0
         self._ending = None
+        self.dropped = False
 
     def known(self) -> bool:
         """Whether the client is authenticated."""
@@ -99,12 +100,14 @@ class Session:
         try:
             await self._converse()
         except Disconnected as gone:
-            self._note("is gone in %s: %s" % (self.state, gone), self.backup is not None)
+            self._note("gone", "is gone in %s: %s" % (self.state, gone), self.backup is not None)
         except Silence:
             await self._farewell(Refusal("PROTOCOL", "no frame came in time: connect again when there is something to say"))
         except Refusal as refusal:
             await self._farewell(refusal)
         except asyncio.CancelledError:
+            if self.dropped:
+                return
             await self._farewell(
                 self._ending or Refusal("SHUTDOWN", "the appliance is going down", 60), self._ending is not None
             )
@@ -121,6 +124,11 @@ class Session:
         if self.waiting:
             self.waiting = False
             self.task.cancel()
+
+    def drop(self) -> None:
+        """Close at once, without a word: before it is known who is there."""
+        self.dropped = True
+        self.task.cancel()
 
     def end_backup(self, finished: bool = False) -> None:
         """Give the slot back. A backup that is not `finished` stays pending and is continued by the next BEGIN."""
@@ -199,7 +207,7 @@ class Session:
     async def _farewell(self, refusal, patient: bool = True) -> None:
         """ERROR and, if `patient`, a moment to read it; nothing if a frame is half written. The backup ends first."""
         self.end_backup()
-        self._note("was refused: %s: %s" % (refusal.name, refusal.text))
+        self._note(refusal.name, "was refused: %s: %s" % (refusal.name, refusal.text))
         if not self.channel.clean:
             return
         try:
@@ -218,8 +226,8 @@ class Session:
     def _left_ms(self) -> int:
         return max(1, self._deadline_ms - now_ms())
 
-    def _note(self, text: str, matters: bool = True) -> None:
+    def _note(self, what: str, text: str, matters: bool = True) -> None:
         if self.client and matters:
-            self.appliance.log.info("lan", "client %s, %s, %s" % (self.client.name, self.peer, text))
+            self.server.log.info((self.client.id, what), "client %s, %s, %s" % (self.client.name, self.peer, text))
         else:  # a stranger must not be able to fill the log
             self.appliance.log.debug("lan", "%s %s" % (self.peer, text))

@@ -14,7 +14,8 @@ async def begin(session, request: int, values) -> None:
         raise
     session.channel.lend(slot.buffer)
     how = "continues" if any(backup.next) else "begins"
-    session.appliance.log.info("lan", "client %s, %s, %s backup %d" % (session.client.name, session.peer, how, backup.group))
+    text = "client %s, %s, %s backup %d" % (session.client.name, session.peer, how, backup.group)
+    session.server.steps.info((session.client.id, "begin"), text)
     await session.channel.send(message.GRANT, request, backup.group, *backup.next, slot.rate_bytes_s, limits.PACK_RAW_BYTES)
 
 
@@ -37,7 +38,8 @@ async def prove(session, request: int, values) -> None:
 async def commit(session, request: int, values) -> None:
     view, stored_bytes = await session.backup.commit(*values)
     session.end_backup(finished=True)
-    session.appliance.log.info("lan", "client %s has view %d, %d bytes stored" % (session.client.name, view, stored_bytes))
+    text = "client %s has view %d, %d bytes stored" % (session.client.name, view, stored_bytes)
+    session.server.steps.info((session.client.id, "view"), text)
     damage = 1 if Damage(session.store).count() else 0
     await session.channel.send(message.COMMITTED, request, view, stored_bytes, damage)
 

@@ -23,6 +23,8 @@ from tests.fixtures.audit import audit  # noqa: E402
 from tests.lab.door import Door, format_store, stored_door  # noqa: E402
 
 _HEAP_KNOWN = hasattr(gc, "mem_alloc")
+_NEWS = []
+_NEWS_LINES = 2000
 
 
 async def _door(files: list) -> Door:
@@ -89,6 +91,12 @@ async def _log(door) -> dict:
     return {"lines": door.log.lines(500)}
 
 
+async def _news(door) -> dict:
+    """Lines of the log since the last time."""
+    lines, _NEWS[:] = list(_NEWS), []
+    return {"lines": lines}
+
+
 async def _delete(door, client: str, view: str) -> dict:
     await door.store.delete_view(int(client), int(view))
     return {}
@@ -101,6 +109,7 @@ _VERBS = {
     "audit": _audit,
     "usage": _usage,
     "log": _log,
+    "news": _news,
     "delete": _delete,
 }
 
@@ -110,6 +119,7 @@ async def main(certificate: str, key: str, *files) -> None:
         gc.threshold(_GARBAGE_BYTES)
     allow_descriptors()
     door = await _door(list(files))
+    door.log.add_sink(lambda level, line: len(_NEWS) < _NEWS_LINES and _NEWS.append(line))
     port = await door.listen(_read(certificate), _read(key))
     _say({"port": port, "code": door.pairing.new_code(await door.store.add_client("pc"))})
     collector = asyncio.create_task(door.store.collector.run())

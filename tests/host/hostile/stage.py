@@ -15,6 +15,7 @@ from tests.lab.door_client import DoorProcess, resident_bytes
 from tests.lab.wire import Wire, known
 
 DISK_BYTES = 256 << 20
+LOG_LINES = 12  # that one attack may cause
 PEAK_BYTES = 128 << 20  # of the whole process, interpreter's heap of 64 MiB and caches of the kernel's pages included
 _VICTIM = "127.0.0.3"
 _INTRUDER = "127.0.0.66"
@@ -83,6 +84,8 @@ class Stage:
             assert tree.restore(wire, self.view) == SECRET
         assert self.listed(self.victim)[: len(self.views)] == self.views
         assert not [line for line in self.log() if "Traceback" in line], "\n".join(self.log())
+        told = [line for line in self.door.ask("news")["lines"] if "client victim" not in line]
+        assert len(told) <= LOG_LINES, "\n".join(told)
         assert self.peak_bytes() < PEAK_BYTES, "%d bytes at the peak" % self.peak_bytes()
 
 
