@@ -91,14 +91,13 @@ def test_begin_and_abandon(stage):
 
 
 def test_queries_without_end(stage):
-    source = random.Random(7)
-    rows = [(source.randrange(1 << 32),) for _ in range(limits.RFE_QUERY_ROWS)]
+    rows = random.Random(7).randbytes(limits.RFE_ROWS * message.CRC.size)
 
     def work():
         with stage.hostile() as wire:
             begin(wire)
             for _ in range(20):
-                wire.ask("RFE_QUERY", rows, expect="RFE_CANDIDATES")
+                wire.ask("RFE_ASK", rows, expect="RFE_NOMINEES")
             wire.ask("ABANDON", expect="ABANDONED")
 
     heap = _heap(stage)
