@@ -21,7 +21,7 @@ def pair(code: str, host: str, port: int, directory: str) -> State:
     _writable(directory)
     where = f"{host}:{port}"
     connection = tls.connect(host, port)
-    certificate = tls.certificate(connection)
+    certificate = tls.certificate(connection, where)
     digest = hashlib.sha256(certificate).digest()
     shown = pairing.fingerprint_part(digest)
     if shown != fingerprint:

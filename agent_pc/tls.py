@@ -45,14 +45,18 @@ def connect(host: str, port: int, timeout_s: float = CONNECT_S) -> ssl.SSLSocket
         raise Cut(f"appliance {where}: expected TLS 1.3, got {error}") from None
 
 
-def certificate(connection: ssl.SSLSocket) -> bytes:
-    """The other end's certificate, DER."""
-    return connection.getpeercert(binary_form=True) or b""
+def certificate(connection: ssl.SSLSocket, where: str) -> bytes:
+    """The other end's certificate, DER. Raises Cut."""
+    try:
+        return connection.getpeercert(binary_form=True) or b""
+    except OSError as error:  # it asks the socket, and that may be gone already
+        connection.close()
+        raise Cut(f"appliance {where}: connection lost: {error}") from None
 
 
 def check(connection: ssl.SSLSocket, expected: bytes, where: str) -> None:
     """Raises AgentError(CERTIFICATE) unless the other end showed exactly `expected`; call before anything is sent."""
-    if not hmac.compare_digest(certificate(connection), expected):
+    if not hmac.compare_digest(certificate(connection, where), expected):
         connection.close()
         raise AgentError(
             "CERTIFICATE",

@@ -1,6 +1,7 @@
 """The appliance's door over a real store in a folder, as a process of its own: `serve.py FOLDER [MIB]`. Started by tests/agent/rig.py.
 
-Prints `port N` and then answers lines on stdin: `client NAME` with the pairing code, `delete CLIENT VIEW`, `fold CLIENT VIEW ...`, `set NAME VALUE`, `usage`, `quit`.
+Prints `port N` and then answers lines on stdin: `client NAME` with the pairing code, `client-again NAME` with another
+one, `delete CLIENT VIEW`, `fold CLIENT VIEW ...`, `set NAME VALUE`, `usage`, `quit`.
 """
 
 import asyncio
@@ -43,6 +44,8 @@ async def _main(folder: str, size_mib: int) -> None:
 async def _answer(door, words: list) -> str:
     if words[0] == "client":
         return door.pairing.new_code(await door.store.add_client(words[1]))
+    if words[0] == "client-again":
+        return door.pairing.new_code(door.store.client_by_name(words[1]))
     if words[0] == "delete":
         await door.store.delete_view(door.store.client_by_name(words[1]).id, int(words[2]))
         return "done"

@@ -15,6 +15,7 @@ from tests.lab.cutter import Cutter
 
 _POINTS = 5  # cuts in each direction, and three at the ends
 _CHUNK_FILES = 6
+_TIME = 1_600_000_000  # nobody wrote to them lately: nothing is waited for
 
 
 @pytest.fixture
@@ -45,7 +46,9 @@ def _tree(folder):
     os.makedirs(folder / "sub")
     for number in range(_CHUNK_FILES):
         (folder / ("sub" if number % 2 else ".") / f"f{number}").write_bytes(os.urandom(40_000))
+        os.utime(folder / ("sub" if number % 2 else ".") / f"f{number}", (_TIME, _TIME))
     (folder / "empty").touch()
+    os.utime(folder / "empty", (_TIME, _TIME))
     return folder
 
 
