@@ -16,6 +16,7 @@ from hal.errors import HalError, Timeout
 from hal.loop import now_ms, sleep_ms, wait_ms
 
 _LOOK_MS = 15000  # between two looks at the clock and the areas
+_SLICE = 512  # views looked at in one go
 _SHORT_SEGMENTS = 2  # free above the reserve: below it the disk counts as full
 
 
@@ -80,7 +81,7 @@ class Keeper:
         async with self._lock:
             began = now_ms()
             policy = self.policy()
-            now_ns = self._now_ns()
+            now_ns = await self._now_ns()
             merged = failed = 0
             for client in self._store.clients():
                 for step in keep_plan.plan(policy, self._views(client.id), now_ns):
@@ -118,16 +119,20 @@ class Keeper:
         finally:
             txn.abort()
 
-    def _now_ns(self) -> int:
+    async def _now_ns(self) -> int:
         """The clock, but not far ahead of the newest backup: see keep_plan.present."""
         clock_ns = self._clock.now_ns()
         newest = 0
         txn = self._store.kv.begin()
-        for _, value in txn.scan(layout.VIEWS):
-            time_ns = layout.VIEW.unpack(value).time_ns
-            if newest < time_ns <= clock_ns:
-                newest = time_ns
-        txn.abort()
+        try:
+            for seen, (_, value) in enumerate(txn.scan(layout.VIEWS)):
+                time_ns = layout.VIEW.unpack(value).time_ns
+                if newest < time_ns <= clock_ns:
+                    newest = time_ns
+                if seen % _SLICE == _SLICE - 1:
+                    await sleep_ms(0)
+        finally:
+            txn.abort()
         return keep_plan.present(clock_ns, newest)
 
     async def _settle(self) -> None:
@@ -174,7 +179,7 @@ class Keeper:
         self._told = short
 
     async def _oldest_step(self) -> int:
-        policy, now_ns = self.policy(), self._now_ns()
+        policy, now_ns = self.policy(), await self._now_ns()
         best = None
         for client in self._store.clients():
             found = keep_plan.urgent(policy, self._views(client.id), now_ns)

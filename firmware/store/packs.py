@@ -5,10 +5,9 @@ from firmware.formats import limits
 from firmware.formats import pack as format_
 from firmware.formats.record import FormatError
 from firmware.store import superblock as super_
+from firmware.store.pack_cache import PackCache
 from hal.errors import CorruptData
 from hal.native import aligned
-
-_CACHED = 6
 
 
 class Pack:
@@ -47,15 +46,13 @@ class Buffers:
 
 
 class Packs:
-    """`load` gives decoded packs, keeping the last few. `busy` buffers are bounded by the callers' read-ahead."""
+    """`load` gives decoded packs and keeps the last ones in `cache` (PackCache), which may be shared."""
 
-    def __init__(self, disk, superblock, processor):
+    def __init__(self, disk, superblock, processor, cache=None):
         self._disk = disk
         self._superblock = superblock
         self._processor = processor
-        self._cache = {}
-        self._order = []
-        self._era = 0
+        self.cache = cache if cache is not None else PackCache()
 
     async def _span(self, row, start: int, length: int, buffers=None):
         """View of `length` bytes of the segment from `start`, read through aligned blocks, into a buffer of `buffers` if given."""
@@ -99,26 +96,12 @@ class Packs:
     async def load(self, row):
         """The decoded pack. Raises CorruptData, MediumError."""
         key = (row.segment, row.offset)
-        found = self._cache.get(key)
+        found = self.cache.get(key)
         if found is None:
-            era = self._era
+            era = self.cache.era  # if it ends meanwhile the segment may be free by now and soon hold something else
             found = decode(await self.stored(row), self._processor)
-            if era == self._era:  # else the segment may be free by now and soon hold something else
-                self._keep(key, found)
+            self.cache.keep(key, found, era)
         return found
-
-    def _keep(self, key, found) -> None:
-        if key not in self._cache:
-            self._order.append(key)
-        self._cache[key] = found
-        while len(self._order) > _CACHED:
-            del self._cache[self._order.pop(0)]
-
-    def forget(self) -> None:
-        """Drop what is kept, for instance when segments are freed."""
-        self._cache = {}
-        self._order = []
-        self._era += 1
 
 
 def decode(body, processor, target=None):

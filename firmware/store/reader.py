@@ -25,11 +25,12 @@ class _Lost(Exception):
 
 
 class Reader:
-    """`segments` (firmware.store.segments) is pinned during each call; None over a tape, where nothing changes."""
+    """`segments` (firmware.store.segments) is pinned during each call; None over a tape, where nothing changes.
+    `cache` (firmware.store.pack_cache) is the store's, for all its readers."""
 
-    def __init__(self, kv, disk, superblock, processor, client_uuid: bytes, segments=None):
+    def __init__(self, kv, disk, superblock, processor, client_uuid: bytes, segments=None, cache=None):
         self._kv = kv
-        self._packs = Packs(disk, superblock, processor)
+        self._packs = Packs(disk, superblock, processor, cache)
         self._processor = processor
         self._segments = segments
         self._buffers = Buffers()

@@ -10,10 +10,12 @@ class Segments:
     """States in memory, one byte a segment, loaded from the catalog.
 
     A freed segment is reused only when every pin taken before it was freed is released: readers and tape snapshots hold pins.
+    `reused(segment)` is called before it is written anew: only then what was read from it is of no more use to anybody.
     """
 
-    def __init__(self, count: int):
+    def __init__(self, count: int, reused=lambda segment: None):
         self.count = count
+        self._reused = reused
         self._states = bytearray(count)
         self._used = bytearray((count + 7) // 8)  # a bit for each state that is not free
         self._free = count
@@ -75,6 +77,7 @@ class Segments:
             self._cursor = (self._cursor + 1) % self.count
         self._set(self._cursor, tables.OPEN)
         self._free -= 1
+        self._reused(self._cursor)
         return self._cursor
 
     def appended(self, segment: int) -> None:

@@ -52,7 +52,7 @@ class Store:
         self.budget = Budget()
         self.parts = Parts()
         self.running = {}
-        self.segments = Segments(superblock.segments)
+        self.segments = Segments(superblock.segments, self._reused)
         self.packs = Packs(disk, superblock, processor)
         self.roll = Clients(self)
         self.collector = Collector(self)
@@ -154,8 +154,14 @@ class Store:
             raise
         self.segments.applied(free)
         if free:
-            self.packs.forget()
+            self.packs.cache.forget()
             self.tables.forget(free)
+
+    def _reused(self, segment: int) -> None:
+        """Who had the segment pinned may have read from it after it was freed."""
+        self.packs.cache.forget()
+        if self.tables is not None:
+            self.tables.forget((segment,))
 
     def _settle(self, segments) -> None:
         for segment in segments:
@@ -194,7 +200,7 @@ class Store:
             txn.abort()
 
     def reader(self, client_uuid: bytes):
-        return Reader(self.kv, self.disk, self.superblock, self.processor, client_uuid, self.segments)
+        return Reader(self.kv, self.disk, self.superblock, self.processor, client_uuid, self.segments, self.packs.cache)
 
     def snapshot(self):
         """The present moment, pinned; release it."""

@@ -160,7 +160,7 @@ async def test_check_says_what_it_cannot_read():
     store, left = await busy(bench)
     row = store.find_pack(packs.NODES, 6, 0)[1]
     bench.disk.poke((1 << 20) + row.segment * store.superblock.segment_bytes + row.offset + 300, b"damage")
-    store.packs.forget()
+    store.packs.cache.forget()
     assert set(await checked(store)) == {"unreadable"}
 
 

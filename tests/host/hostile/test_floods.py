@@ -15,7 +15,7 @@ from firmware.net import server
 from tests.host.hostile import craft
 from tests.host.hostile.stage import SECRET, begin, fresh
 from tests.lab import tree
-from tests.lab.wire import Wire, known
+from tests.lab.wire import Wire
 
 _ROUNDS = 4  # of the honest client while a flood runs
 _HEAP_BYTES = 8 << 20  # more than before a flood, when it is over
