@@ -5,12 +5,9 @@ Threads, each handing on through a bounded queue: the scan (the caller's thread)
 everything that it refers to is.
 """
 
-import dataclasses
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 
-from agent_pc import heal
 from agent_pc.afm.options import Options as Files
 from agent_pc.afm.sources import Sources
 from agent_pc.afm.waiting import Waiting
@@ -31,6 +28,7 @@ from agent_pc.fdm.rfe import BATCH, Elimination
 from agent_pc.fdm.scan import Scan
 from agent_pc.fdm.sources import normal_sources
 from agent_pc.fdm.task import Task
+from agent_pc.pool import Pool
 from agent_pc.progress import Quiet
 from firmware.formats.refusal import Refusal
 
@@ -88,7 +86,7 @@ class Result:
         self.notices.append((path, text))
 
     def as_dict(self) -> dict:
-        return {"view": self.view, "stored_bytes": self.stored_bytes, "healed": self.healed, **dataclasses.asdict(self.counts)}
+        return {"view": self.view, "stored_bytes": self.stored_bytes, "healed": self.healed, **vars(self.counts)}
 
 
 class Attempt:
@@ -105,7 +103,7 @@ class Attempt:
         self._line = Line()
         self._resolving = self._line.pipe(_BATCHES)
         self._units = self._line.pipe(_UNITS)
-        self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="read")
+        self._pool = Pool(_READERS, "read")
         self._files = Sources(options.afm)
         self._waiting = Waiting(
             options.afm, self._files, result.problem, result.notice, own=[path for _, path in options.grafts]
@@ -160,7 +158,7 @@ class Attempt:
         finally:
             self._line.stop()
             sender.close()
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool.stop()
 
     def _context(self) -> tuple:
         """What decides which entries of a directory are backed up, and which of them together."""
@@ -373,6 +371,8 @@ def backup(
                 attempt.run(fresh)
                 result.attempts = attempts
                 if result.damage:
+                    from agent_pc import heal  # seldom needed
+
                     result.healed = heal.heal(session, kept)
                 result.counts.bytes_sent = result.bytes_sent = sent + session.channel.bytes_sent - before
                 return result

@@ -9,20 +9,22 @@ import argparse
 import importlib
 import json
 import os
-import sqlite3
 import sys
-import traceback
 
 from agent_pc import VERSION
 from agent_pc import state as states
 from agent_pc.exits import STATUS, AgentError, epilog, status_of_refusal
+from agent_pc.terminal import safe
 from firmware.formats.refusal import Refusal
 
 # Outcome of a handler: (exit status, JSON document, lines for people)
 
 # module with VERBS, names of its verbs
 _MODULES = (
-    ("agent_pc.verbs", ("pair", "backup", "status", "console")),
+    ("agent_pc.verbs.pair", ("pair",)),
+    ("agent_pc.verbs.backup", ("backup",)),
+    ("agent_pc.verbs.status", ("status",)),
+    ("agent_pc.verbs.console", ("console",)),
     ("agent_pc.views.verbs", ("views", "ls", "find", "diff")),
     ("agent_pc.restore.verb", ("restore",)),
     ("agent_pc.mount.verb", ("mount",)),
@@ -87,17 +89,14 @@ def _run(arguments) -> tuple:
             STATUS["INTERRUPTED"],
             "stopped; " + done.get(arguments.command, "nothing was changed"),
         )
-    except (OSError, sqlite3.Error) as error:
-        name, status, text = "STATE", STATUS["STATE"], f"{arguments.command}: {error}"
-        if arguments.debug:
-            traceback.print_exc()
     except Exception as error:  # noqa: BLE001  never a traceback
-        name, status, text = (
-            "INTERNAL",
-            STATUS["INTERNAL"],
-            f"{arguments.command}: internal error: {error!r}; --debug shows where",
-        )
+        name = "STATE" if isinstance(error, OSError) or type(error).__module__ == "sqlite3" else "INTERNAL"
+        status = STATUS[name]
+        said = str(error) if name == "STATE" else f"internal error: {error!r}; --debug shows where"
+        text = f"{arguments.command}: {said}"
         if arguments.debug:
+            import traceback  # only now, as all that is seldom needed: it takes time to load
+
             traceback.print_exc()
     return status, {"error": {"name": name, "status": status, "text": text}}, [], text
 
@@ -117,11 +116,16 @@ def main(argv: list | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader has seen enough
     if error is not None:
-        from agent_pc.listing import safe  # only now: it takes time to load
-
         print(f"bobbin: {safe(error)}", file=sys.stderr)
     return status
 
 
+def run() -> None:
+    """The `bobbin` program. When a command is done nothing is left to tidy up, and taking everything apart takes as long as a small restore."""
+    status = main()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -11,7 +11,7 @@ from typing import Any
 from agent_pc import packs
 from agent_pc.cache import Cache, NodeSource
 from agent_pc.exits import AgentError, Cut
-from agent_pc.fdm import base
+from agent_pc.fdm import nodes
 from agent_pc.fdm.nodes import Tree
 from agent_pc.views import walk
 from firmware.formats import dtf, limits, message, pack
@@ -37,7 +37,7 @@ def _paths(session, cache: Cache, refs: set) -> dict:
     if not views:
         return found
     tree = Tree(NodeSource(cache, session.items).fetch)
-    for names, entry in walk.below(tree, (), base.root(views[-1]), lambda path, text: None):
+    for names, entry in walk.below(tree, (), nodes.root(views[-1]), lambda path, text: None):
         ref = entry.ref[1:]
         if entry.type == dtf.REGULAR and entry.ref[0] == dtf.FILE and ref in refs and ref not in found:
             path = b"/" + b"/".join(names)

@@ -1,12 +1,9 @@
 """What there is, as JSON and lines: views of this client, what is in them, found or changed. Called by agent_pc/views/verbs.py."""
 
-import os
-import sys
-
 from agent_pc.exits import AgentError
-from agent_pc.fdm.base import root
 from agent_pc.fdm.metadata import GROUP, OWN, USER
-from agent_pc.fdm.nodes import TYPE_NAMES, Tree
+from agent_pc.fdm.nodes import TYPE_NAMES, Tree, root
+from agent_pc.terminal import failed_rows, path_text, printable, safe
 from agent_pc.views import diff as differences
 from agent_pc.views import walk
 from agent_pc.views.choose import choose, stamp
@@ -16,11 +13,6 @@ from firmware.formats import dtf
 
 LABELS = ("unguarded", "quiesced", "snapshot")
 _LETTERS = "-dlpcbs"
-
-
-def printable(name: bytes) -> str:
-    """For people and JSON: bytes that are not UTF-8 as \\xNN."""
-    return name.decode("utf-8", "backslashreplace")
 
 
 def named(name: bytes) -> dict:
@@ -138,17 +130,6 @@ def full(path: tuple) -> bytes:
     return b"/" + b"/".join(path)
 
 
-def failed_rows(problems: list) -> list:
-    """[(path, text)] for JSON and stderr."""
-    return [{"path": path_text(path), "text": text} for path, text in problems]
-
-
-def complain(failed: list) -> None:
-    """One line on stderr for each of `failed_rows`."""
-    for row in failed:
-        print(f"bobbin: {row['path']}: {row['text']}", file=sys.stderr)
-
-
 def described(entry) -> dict:
     """One entry for JSON."""
     extras = dict(entry.extras())
@@ -203,17 +184,3 @@ def change_line(row: dict) -> str:
     return f"{_MARKS[row['change']]} {safe(row['path'])}{slash}" + (
         f"  {' -> '.join(dict.fromkeys(sizes))} bytes" if sizes else ""
     )
-
-
-def safe(text: str) -> str:
-    """Control characters of a name must not reach the terminal."""
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
-
-
-def path_text(path: bytes) -> str:
-    """A path in an error line."""
-    return safe(printable(path))
-
-
-def absolute(path: str) -> bytes:
-    return os.path.abspath(os.fsencode(path))

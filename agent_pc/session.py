@@ -5,7 +5,6 @@ Raises Refusal for what the appliance refuses, Cut when the connection is gone, 
 
 import json
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
 from agent_pc import VERSION, packs, pump, tls
@@ -13,6 +12,7 @@ from agent_pc.bdm import prints as sets
 from agent_pc.channel import Channel
 from agent_pc.exits import AgentError
 from agent_pc.incoming import Incoming, Plan
+from agent_pc.pool import Pool
 from agent_pc.state import State
 from firmware.formats import frame, limits, message, pack
 
@@ -47,7 +47,7 @@ class Session:
         self.name = ready.name
         self.policy = _json(ready.policy or "{}", "policy")
         self._mine: dict = {}  # (source, BDF id) -> whether it is this client's
-        self._pool = ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode")
+        self._pool = Pool(_DECODERS, "decode")
 
     @classmethod
     def open(cls, state: State, pumped: bool = False) -> "Session":
@@ -64,7 +64,7 @@ class Session:
 
     def close(self) -> None:
         self.channel.close()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.stop()
 
     def __enter__(self) -> Self:
         return self

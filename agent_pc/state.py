@@ -3,11 +3,10 @@
 One directory, one appliance: `appliance.json` (0600) and the caches beside it.
 """
 
-import base64
+import binascii
 import fcntl
 import json
 import os
-import tempfile
 
 from agent_pc.exits import AgentError
 from firmware.formats.frame import PORT
@@ -74,7 +73,7 @@ class State:
         content = {
             "host": self.host,
             "port": self.port,
-            "certificate": base64.b64encode(self.certificate).decode(),
+            "certificate": binascii.b2a_base64(self.certificate, newline=False).decode(),
             "appliance": self.appliance.hex(),
             "client": self.client.hex(),
             "token": self.token.hex(),
@@ -82,14 +81,21 @@ class State:
         }
         try:
             prepare(self.directory)
-            handle, temporary = tempfile.mkstemp(dir=self.directory)  # mkstemp makes it 0600
-            with os.fdopen(handle, "w") as file:
-                json.dump(content, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, os.path.join(self.directory, _FILE))
+            write(os.path.join(self.directory, _FILE), content, durable=True)
         except OSError as error:
             raise AgentError("STATE", f"state directory {self.directory}: cannot write: {error.strerror}") from None
+
+
+def write(path: str, document: dict, durable: bool = False) -> None:
+    """JSON into a file of the state directory, for the owner only, at once or not at all. Raises OSError."""
+    temporary = f"{path}.{os.urandom(8).hex()}"
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        json.dump(document, file, indent=1)
+        file.flush()
+        if durable:
+            os.fsync(handle)
+    os.replace(temporary, path)
 
 
 def prepare(directory: str) -> None:
@@ -109,7 +115,7 @@ def load(directory: str) -> State:
             directory,
             content["host"],
             content["port"],
-            base64.b64decode(content["certificate"]),
+            binascii.a2b_base64(content["certificate"]),
             bytes.fromhex(content["appliance"]),
             bytes.fromhex(content["client"]),
             bytes.fromhex(content["token"]),

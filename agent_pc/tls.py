@@ -32,7 +32,9 @@ def connect(host: str, port: int, timeout_s: float = CONNECT_S) -> ssl.SSLSocket
     """A connection to whoever answers there. Raises Cut if nobody does or it speaks no TLS 1.3."""
     where = f"{host}:{port}"
     try:
-        raw = socket.create_connection((host, port), timeout=timeout_s)
+        # A name in bytes is taken as it is; for text Python loads the tables of international names first.
+        name = host.encode() if host.isascii() else host
+        raw = socket.create_connection((name, port), timeout=timeout_s)  # type: ignore[arg-type]
     except OSError as error:
         reason = error.strerror or str(error) or type(error).__name__
         raise Cut(f"appliance {where}: cannot connect: {reason}; check that it is on and the address is right") from None

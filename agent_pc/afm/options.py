@@ -1,9 +1,6 @@
 """What can be set about files in use. Filled from the agent's settings; read by agent_pc/backup.py and the rest of afm."""
 
-import dataclasses
 
-
-@dataclasses.dataclass
 class Options:
     """`write_free_s`: a file is safe when so long nobody wrote to it; 0: never wait. `give_up_s`: how long a safe moment is waited for.
 
@@ -12,12 +9,25 @@ class Options:
     that are recognised.
     """
 
-    write_free_s: float = 5.0
-    give_up_s: float = 60.0
-    clone: bool = True
-    databases: bool = True
-    groups: dict[str, list[str]] = dataclasses.field(default_factory=dict)
-    guard: bool = True
+    def __init__(
+        self,
+        write_free_s: float = 5.0,
+        give_up_s: float = 60.0,
+        clone: bool = True,
+        databases: bool = True,
+        groups: dict[str, list[str]] | None = None,
+        guard: bool = True,
+    ):
+        self.write_free_s = write_free_s
+        self.give_up_s = give_up_s
+        self.clone = clone
+        self.databases = databases
+        self.groups = groups or {}
+        self.guard = guard
+
+    def but(self, changes: dict) -> "Options":
+        """The same with other values in some fields."""
+        return Options(**{**vars(self), **changes})
 
     @property
     def write_free_ns(self) -> int:

@@ -5,7 +5,6 @@ Its BLAKE2 with strong_len 32 is BLAKE2b-256, so one pass gives both parts of a 
 """
 
 import ctypes
-import ctypes.util
 import struct
 
 from agent_pc.exits import AgentError
@@ -45,16 +44,26 @@ _PROTOTYPES = (
 
 
 def _load(loader):
-    for name in (_SONAME, ctypes.util.find_library("rsync")):
-        try:
-            library = loader(name) if name else None
-        except OSError:
-            continue
-        if library is not None:
-            for function, result, arguments in _PROTOTYPES:
-                getattr(library, function).restype = result
-                getattr(library, function).argtypes = arguments
-            return library
+    try:
+        library = loader(_SONAME)
+    except OSError:
+        library = _searched(loader)
+    for function, result, arguments in _PROTOTYPES:
+        getattr(library, function).restype = result
+        getattr(library, function).argtypes = arguments
+    return library
+
+
+def _searched(loader):
+    """Where it is called something else. Looking for it starts programs."""
+    import ctypes.util
+
+    name = ctypes.util.find_library("rsync")
+    try:
+        if name:
+            return loader(name)
+    except OSError:
+        pass
     raise AgentError("INTERNAL", f"{_SONAME}: expected the C library librsync 2.3, found none; install the package librsync2")
 
 

@@ -1,10 +1,10 @@
 """Compresses packs side by side and sends them in order, at the granted rate. Used by agent_pc/backup.py."""
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 from agent_pc import packs
 from agent_pc.dtm.line import Line
+from agent_pc.pool import Pool
 from firmware.formats import message, pack
 
 _COMPRESSORS = 2
@@ -24,7 +24,7 @@ class Sender:
         self._rate = rate_bytes_s
         self._confirmed = confirmed
         self._queue = line.pipe(_QUEUE_PACKS)
-        self._pool = ThreadPoolExecutor(_COMPRESSORS, thread_name_prefix="compress")
+        self._pool = Pool(_COMPRESSORS, "compress")
         self._synced = None
         self._since_sync = 0
         self._files = 0  # file objects since then
@@ -42,7 +42,7 @@ class Sender:
         self._queue.put(None)
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.stop()
 
     def run(self) -> None:
         """Until `finish`; everything is with the TLS connection then."""

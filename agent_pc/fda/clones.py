@@ -6,7 +6,6 @@ read to know it. The clones lie in a hidden directory of the file's own filesyst
 
 import ctypes
 import os
-import tempfile
 
 from agent_pc.fda import extents
 from agent_pc.fda.regions import Regions
@@ -179,6 +178,8 @@ def _tag(place: bytes) -> None:
     """Ref: Cache Directory Tagging Specification: backups leave it out."""
     path = os.path.join(place, b"CACHEDIR.TAG")
     if not os.path.exists(path):
+        import tempfile  # only now: it takes time to load
+
         handle, temporary = tempfile.mkstemp(dir=place)
         os.write(handle, _TAG)
         os.close(handle)

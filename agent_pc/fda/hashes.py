@@ -7,7 +7,6 @@ that is its name, or it is not used. 32 bytes a chunk are 4 MiB for a file of 1 
 
 import os
 import struct
-import tempfile
 
 from agent_pc.bdm import contents
 
@@ -61,6 +60,8 @@ class Signer(contents.Signer):
 
     def __init__(self, directory: str):
         super().__init__()
+        import tempfile  # only now: it takes time to load
+
         handle, self._name = tempfile.mkstemp(dir=directory)
         self._file = os.fdopen(handle, "wb", 1 << 16)
         self._directory = directory

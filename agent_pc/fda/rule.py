@@ -4,20 +4,18 @@ Ref: patent, block differencing: "if more than a threshold percentage, for examp
 size of the changes is smaller than a given size (e.g. 2 MB), then the SFP process is selected; otherwise, the FDA-detected regions".
 """
 
-import dataclasses
-
 from agent_pc.fda.regions import Regions
 
 
-@dataclasses.dataclass(frozen=True)
 class Rule:
     """`least_bytes`: smaller files are not tracked. `share` modified and `absolute_bytes` modified: the patent's two bounds.
     `every`: each so many-th backup of a file reads all of it, so that a log that lied does so for a bounded time; 0: never."""
 
-    least_bytes: int = 4 << 20
-    share: float = 0.1
-    absolute_bytes: int = 1 << 30
-    every: int = 16
+    def __init__(self, least_bytes: int = 4 << 20, share: float = 0.1, absolute_bytes: int = 1 << 30, every: int = 16):
+        self.least_bytes = least_bytes
+        self.share = share
+        self.absolute_bytes = absolute_bytes
+        self.every = every
 
 
 # reason, test(rule, regions, size, age): the first that holds sends the file to SFP

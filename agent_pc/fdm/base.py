@@ -2,16 +2,11 @@
 
 from agent_pc.cache import Cache
 from agent_pc.exits import AgentError
-from agent_pc.fdm.nodes import Entry, Tree
+from agent_pc.fdm.nodes import Entry, Tree, root
 from firmware.formats import dtf
 
 _BACK = 8  # views looked through for a source that the last one does not hold
 _FILL = 256
-
-
-def root(view) -> Entry:
-    """The directory "/" of a view (wire.VIEW)."""
-    return Entry((dtf.NODE_REF, view.root_group, view.root_index), (dtf.DIRECTORY,) + (0,) * 13, b"", b"")
 
 
 def find(session, cache: Cache, tree: Tree, sources: list) -> dict:

@@ -1,9 +1,6 @@
 """What a backup counts. Filled by fdm.scan and dtm.assembly, shown by agent_pc/verbs.py."""
 
-import dataclasses
 
-
-@dataclasses.dataclass
 class Counts:
     """What a backup found and did. `files` (by name) and `bytes` are all of the view.
 
@@ -11,28 +8,29 @@ class Counts:
     read: the version before it stays). excluded: names left out, each directory once; they are not in `files`.
     """
 
-    files: int = 0
-    directories: int = 0
-    others: int = 0
-    bytes: int = 0
-    unchanged: int = 0
-    new: int = 0
-    modified: int = 0
-    redundant: int = 0
-    touched: int = 0
-    kept: int = 0
-    deleted: int = 0
-    excluded: int = 0
-    problems: int = 0
-    chunks: int = 0
-    chunk_bytes: int = 0
-    packs: int = 0
-    nodes: int = 0
-    bytes_sent: int = 0
+    def __init__(self):
+        self.files = 0
+        self.directories = 0
+        self.others = 0
+        self.bytes = 0
+        self.unchanged = 0
+        self.new = 0
+        self.modified = 0
+        self.redundant = 0
+        self.touched = 0
+        self.kept = 0
+        self.deleted = 0
+        self.excluded = 0
+        self.problems = 0
+        self.chunks = 0
+        self.chunk_bytes = 0
+        self.packs = 0
+        self.nodes = 0
+        self.bytes_sent = 0
 
     def add(self, other: "Counts") -> None:
-        for field in dataclasses.fields(self):
-            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+        for field, count in vars(other).items():
+            setattr(self, field, getattr(self, field) + count)
 
     def unchanged_files(self, files: int, size: int, others: int = 0, *, by: int = 1) -> None:
         """Files that are as they were, `size` bytes together, and entries that are neither file nor directory."""

@@ -10,6 +10,7 @@ A directory that is left out is not entered. What a user names as a source is ne
 A million names are looked at in one pass: most are let through by the shape of the last component alone.
 """
 
+import functools
 import os
 import re
 
@@ -42,10 +43,17 @@ class Rule:
         while body.startswith(b"**/"):
             body = body[3:]
         self.parent, _, self.last = body.rpartition(b"/")
+        self._body = body
         try:
-            self.path = re.compile((b"/" if self.anchored else b"(?:/.*)?/") + _expression(body), re.S)
+            if b"[" in body:  # only a set can be wrong
+                self.path.fullmatch(b"")
         except re.error as error:
             raise AgentError("USAGE", f"exclude: pattern {text!r}: {error}") from None
+
+    @functools.cached_property
+    def path(self) -> re.Pattern:
+        """Compiled when it is needed: of an unchanged tree no name is looked at."""
+        return re.compile((b"/" if self.anchored else b"(?:/.*)?/") + _expression(self._body), re.S)
 
     def fits(self, path: bytes, directory: bool) -> bool:
         return (directory or not self.directory) and self.path.fullmatch(path) is not None
@@ -94,8 +102,15 @@ class Exclusions:
         begins = {last for last in shapes if last[-1:] == b"*" and not _wild(last[:-1])} - ends
         self._ends = tuple(last[1:] for last in ends) or _NEVER
         self._begins = tuple(last[:-1] for last in begins) or _NEVER
-        self._odd = _union([_expression(last) for last in shapes - self._names - ends - begins])
-        self._parents = _union([_parent(rule) for rule in self._rules if rule.exclude and (rule.parent or rule.anchored)])
+        self._strange = shapes - self._names - ends - begins
+
+    @functools.cached_property
+    def _odd(self) -> re.Pattern:
+        return _union([_expression(last) for last in self._strange])
+
+    @functools.cached_property
+    def _parents(self) -> re.Pattern:
+        return _union([_parent(rule) for rule in self._rules if rule.exclude and (rule.parent or rule.anchored)])
 
     def key(self) -> tuple:
         """Equal for such as leave out the same."""

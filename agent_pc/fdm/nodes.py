@@ -77,6 +77,11 @@ class Entry:
         return out
 
 
+def root(view) -> Entry:
+    """The directory "/" of a view (wire.VIEW)."""
+    return Entry((dtf.NODE_REF, view.root_group, view.root_index), (dtf.DIRECTORY,) + (0,) * 13, b"", b"")
+
+
 def bad_name(name: bytes) -> bool:
     """Whether it cannot be one path component."""
     return not name or name in (b".", b"..") or b"/" in name or b"\0" in name or len(name) > limits.NAME_BYTES

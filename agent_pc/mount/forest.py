@@ -9,8 +9,7 @@ import threading
 import time
 
 from agent_pc.exits import AgentError
-from agent_pc.fdm.base import root
-from agent_pc.fdm.nodes import Entry, Tree
+from agent_pc.fdm.nodes import Entry, Tree, root
 from agent_pc.mount.shelf import Shelf
 from agent_pc.views import choose, walk
 from firmware.formats import dtf, pack

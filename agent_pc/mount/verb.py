@@ -9,8 +9,8 @@ import sys
 import threading
 import time
 
-from agent_pc import listing
 from agent_pc import state as states
+from agent_pc import terminal
 from agent_pc.exits import STATUS, AgentError
 from agent_pc.mount.contents import Bodies
 from agent_pc.mount.forest import Forest
@@ -39,9 +39,9 @@ def _usable(place: str) -> None:
     if not os.path.exists("/dev/fuse"):
         raise AgentError("MOUNT", "/dev/fuse is missing: load the kernel module `fuse`")
     if not os.path.isdir(place):
-        raise AgentError("MOUNT", f"{listing.path_text(os.fsencode(place))}: expected a directory to mount the views at")
+        raise AgentError("MOUNT", f"{terminal.path_text(os.fsencode(place))}: expected a directory to mount the views at")
     if os.path.ismount(place):
-        raise AgentError("MOUNT", f"{listing.path_text(os.fsencode(place))}: something is mounted there already")
+        raise AgentError("MOUNT", f"{terminal.path_text(os.fsencode(place))}: something is mounted there already")
 
 
 def _serve(held, place: str, arguments, ready) -> None:
@@ -73,7 +73,7 @@ class _Log:
         self._lock = threading.Lock()
 
     def __call__(self, text: str) -> None:
-        line = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {listing.safe(text)}\n"
+        line = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {terminal.safe(text)}\n"
         with self._lock:
             if self._path is None:
                 sys.stderr.write(line)

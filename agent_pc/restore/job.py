@@ -3,7 +3,6 @@
 Every path comes back below the target with its full path: /home/a/x restored to DIR is DIR/home/a/x.
 """
 
-import dataclasses
 import os
 import sys
 import threading
@@ -18,7 +17,7 @@ from agent_pc.restore.existing import PRESENT, SKIPPED, Existing
 from agent_pc.restore.files import Files
 from agent_pc.restore.paths import Target
 from agent_pc.restore.special import Special
-from agent_pc.sysinfo.collect import NAME as SYSTEM
+from agent_pc.sysinfo.place import NAME as SYSTEM
 from agent_pc.views import walk
 from agent_pc.views.choose import choose
 from firmware.formats import dtf
@@ -26,38 +25,38 @@ from firmware.formats import dtf
 _SWITCH_S = 0.0005
 
 
-@dataclasses.dataclass
 class Options:
     """`existing`: one of existing.POLICIES; `source`: "disk" or "tape"; `verify`: read every file back from the disk;
     `wait_s`: how long to try to connect again after a cut."""
 
-    existing: str = existing.REFUSE
-    source: str = "disk"
-    verify: bool = False
-    wait_s: float = 300
+    def __init__(self, existing: str = existing.REFUSE, source: str = "disk", verify: bool = False, wait_s: float = 300):
+        self.existing = existing
+        self.source = source
+        self.verify = verify
+        self.wait_s = wait_s
 
 
-@dataclasses.dataclass
 class Result:
     """`files` are in place and right, `present` of them were so before; `skipped`: another file stays in their place.
 
     `problems` [(path, text)]; `lost` of them are files that the appliance could not give.
     """
 
-    view: int = 0
-    files: int = 0
-    directories: int = 0
-    others: int = 0
-    links: int = 0
-    bytes: int = 0
-    present: int = 0
-    skipped: int = 0
-    lost: int = 0
-    attempts: int = 1
-    problems: list = dataclasses.field(default_factory=list)
+    def __init__(self, view: int = 0, attempts: int = 1):
+        self.view = view
+        self.files = 0
+        self.directories = 0
+        self.others = 0
+        self.links = 0
+        self.bytes = 0
+        self.present = 0
+        self.skipped = 0
+        self.lost = 0
+        self.attempts = attempts
+        self.problems: list = []
 
     def as_dict(self) -> dict:
-        return {**dataclasses.asdict(self), "problems": len(self.problems)}
+        return {**vars(self), "problems": len(self.problems)}
 
 
 class Restore:

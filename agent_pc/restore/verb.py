@@ -2,20 +2,20 @@
 
 import os
 
-from agent_pc import listing
 from agent_pc import state as states
+from agent_pc import terminal
 from agent_pc.exits import STATUS
 from agent_pc.progress import PROGRESS, Progress
 from agent_pc.restore import existing, job
 from agent_pc.session import Session
-from agent_pc.views.verbs import SOURCE, VIEW
+from agent_pc.views.arguments import SOURCE, VIEW
 
 
 def _restore(arguments) -> tuple:
     progress = Progress(arguments.progress, "restore")
     policy = existing.OVERWRITE if arguments.overwrite else arguments.existing
     options = job.Options(policy, arguments.source, arguments.verify, arguments.wait)
-    paths = [listing.absolute(path) for path in arguments.path]
+    paths = [terminal.absolute(path) for path in arguments.path]
     held = states.load(arguments.state)
     sessions: list = []
 
@@ -29,8 +29,8 @@ def _restore(arguments) -> tuple:
         progress.close()
         for session in sessions:
             session.close()
-    failed = listing.failed_rows(result.problems)
-    listing.complain(failed)
+    failed = terminal.failed_rows(result.problems)
+    terminal.complain(failed)
     status = STATUS["LOST"] if result.lost else STATUS["PARTIAL"] if failed else 0
     return status, {**result.as_dict(), "failed": failed}, [_line(result, arguments.to)]
 

@@ -6,7 +6,7 @@ The unit may read everything and write only the agent's state directory.
 import os
 import subprocess
 import sys
-from xml.sax.saxutils import escape
+from html import escape
 
 from agent_pc.exits import AgentError
 
@@ -106,12 +106,14 @@ def systemd(state: str, user: bool) -> str:
 def windows(state: str, user: bool) -> str:
     """Task Scheduler XML."""
     words = command(state)
-    return _TASK.format(program=escape(words[0]), arguments=escape(subprocess.list2cmdline(words[1:])))
+    return _TASK.format(
+        program=escape(words[0], quote=False), arguments=escape(subprocess.list2cmdline(words[1:]), quote=False)
+    )
 
 
 def macos(state: str, user: bool) -> str:
     """launchd property list."""
-    return _PLIST.format(words="".join(f"<string>{escape(word)}</string>" for word in command(state)))
+    return _PLIST.format(words="".join(f"<string>{escape(word, quote=False)}</string>" for word in command(state)))
 
 
 # platform -> (what makes the file, file for the system, file for one user, what to do with it)

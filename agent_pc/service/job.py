@@ -1,6 +1,5 @@
 """One backup with everything around it: lock, cache, sessions, policy, system information. For `bobbin backup` and the service."""
 
-import dataclasses
 import os
 
 from agent_pc import backup as backups
@@ -10,7 +9,7 @@ from agent_pc.fda.accelerator import Accelerator
 from agent_pc.fdm.exclude import literal
 from agent_pc.service import policy as policies
 from agent_pc.session import Session
-from agent_pc.sysinfo import collect
+from agent_pc.sysinfo import keep
 
 
 def run(held, directories: list, options: backups.Options, progress) -> backups.Result:
@@ -32,8 +31,8 @@ def run(held, directories: list, options: backups.Options, progress) -> backups.
         own = [f"{literal(held.directory)}/{name}" for name in ("cache-*", "fda/", "guard/")]
         options.exclusions = policy.exclusions(*own, os.fsdecode(clones.DIRECTORY) + "/")
         options.one_filesystem = options.one_filesystem or policy.one_filesystem
-        options.grafts = collect.refresh(held.directory)
-        options.afm = dataclasses.replace(policy.files(), **options.files)
+        options.grafts = keep.refresh(held.directory)
+        options.afm = policy.files().but(options.files)
         options.fda = options.fda or Accelerator(held.directory)
         result = backups.backup(session, directories, cache, options, progress, connect)
         result.notes = policy.notes

@@ -12,9 +12,8 @@ How two values become one is the rule of the row:
 
 import json
 import os
-import tempfile
-import tomllib
 
+from agent_pc import state as states
 from agent_pc.afm.options import Options as Files
 from agent_pc.exits import AgentError
 from agent_pc.fdm.exclude import Exclusions, Rule
@@ -184,11 +183,15 @@ def load_user(directory: str) -> dict:
     path = os.path.join(directory, FILE)
     try:
         with open(path, "rb") as file:
-            content = tomllib.load(file)
+            text = file.read()
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise AgentError("STATE", f"{path}: cannot read: {error.strerror}") from None
+    import tomllib  # only now: most have no such file
+
+    try:
+        content = tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise AgentError("STATE", f"{path}: expected TOML: {error}") from None
     for key, value in content.items():
@@ -212,15 +215,7 @@ def load_network(directory: str) -> dict:
 def keep_network(directory: str, network: dict) -> None:
     """Remember what READY said; written only when it differs."""
     if network != load_network(directory):
-        write(os.path.join(directory, _KEPT), network)
-
-
-def write(path: str, document: dict) -> None:
-    """JSON into a file of the state directory, at once or not at all. Raises OSError."""
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path))
-    with os.fdopen(handle, "w") as file:
-        json.dump(document, file, indent=1)
-    os.replace(temporary, path)
+        states.write(os.path.join(directory, _KEPT), network)
 
 
 def load(directory: str) -> Policy:

@@ -5,16 +5,16 @@ continues. What it says goes to stdout, for journald.
 """
 
 import fcntl
-import json
 import os
 import time
 
+from agent_pc import state as states
 from agent_pc.exits import STATUS, AgentError
 from agent_pc.service import policy as policies
 from agent_pc.service.machine import OUTCOMES, RUNNING, Decision, Machine
+from agent_pc.service.told import FILE, load
 from firmware.formats.refusal import Refusal
 
-FILE = "agent.json"
 _LOCK = "agent.lock"
 _TICK_S = 30  # the longest sleep: a PC that was asleep looks at the clock again so soon after it wakes
 
@@ -53,16 +53,6 @@ def lock(directory: str):
         file.close()
         raise AgentError("BUSY", f"state directory {directory}: another agent runs on it") from None
     return file
-
-
-def load(directory: str) -> dict:
-    """What the agent said of itself last, {} if it never ran."""
-    try:
-        with open(os.path.join(directory, FILE)) as file:
-            content = json.load(file)
-        return content if isinstance(content, dict) else {}
-    except (OSError, ValueError):
-        return {}
 
 
 class Runner:
@@ -137,7 +127,7 @@ class Runner:
         self._written = content
         after = None if wait_s is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self._clock.wall_s() + wait_s))
         try:
-            policies.write(os.path.join(self._directory, FILE), {**content, "next": after})
+            states.write(os.path.join(self._directory, FILE), {**content, "next": after})
         except OSError as error:
             self._say(f"{FILE}: cannot write: {error.strerror}")
         return True

@@ -1,14 +1,14 @@
-"""`bobbin agent run | config | install`, and what `bobbin status` says of the agent. Rows of the table in agent_pc/cli.py."""
+"""`bobbin agent run | config | install`. Rows of the table in agent_pc/cli.py."""
 
 import os
 import random
 import signal
 
 from agent_pc import backup as backups
-from agent_pc import listing
 from agent_pc import state as states
+from agent_pc import terminal
 from agent_pc.progress import Quiet
-from agent_pc.service import install, job, runner
+from agent_pc.service import install, job, runner, told
 from agent_pc.service import policy as policies
 from agent_pc.service.clock import Clock
 from agent_pc.service.load import Meter
@@ -27,7 +27,7 @@ def _run(arguments) -> tuple:
 
     def backup(policy) -> dict:
         result = job.run(held, policy.sources, backups.Options(wait_s=_WAIT_S), Quiet())
-        for row in listing.failed_rows(result.problems + result.notices):
+        for row in terminal.failed_rows(result.problems + result.notices):
             _say(f"{row['path']}: {row['text']}")
         for note in result.notes:
             _say(note)
@@ -36,7 +36,7 @@ def _run(arguments) -> tuple:
     try:
         spread = random.Random(held.client)
         service = runner.Runner(held.directory, backup, Clock(), Meter(), say=_say, random=spread.random)
-        return service.run(arguments.once), runner.load(held.directory), []
+        return service.run(arguments.once), told.load(held.directory), []
     finally:
         signal.signal(signal.SIGTERM, before)
         locked.close()
@@ -47,7 +47,7 @@ def _stop(number, frame):
 
 
 def _say(text: str) -> None:
-    print(listing.safe(text), flush=True)
+    print(terminal.safe(text), flush=True)
 
 
 def _config(arguments) -> tuple:
@@ -82,19 +82,6 @@ def _install(arguments) -> tuple:
 
 
 _ACTIONS = {"run": _run, "config": _config, "install": _install}
-
-
-def status(directory: str) -> tuple:
-    """(document, lines) about the agent of this state directory."""
-    found = runner.load(directory)
-    if not found:
-        return None, ["agent: has not run yet; see bobbin agent --help"]
-    last, after = found.get("last") or {}, found.get("next")
-    lines = [f"agent: {found.get('state')}: {found.get('reason')}" + (f"; looks again {after}" if after else "")]
-    if last:
-        when = listing.stamp(int(float((last.get("stamp") or {}).get("wall_s", 0)) * 1e9))
-        lines.append(f"agent: last backup {when}: view {last.get('view')}, {last.get('files')} files ({last.get('outcome')})")
-    return found, lines
 
 
 VERBS = (

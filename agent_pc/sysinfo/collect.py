@@ -1,27 +1,19 @@
-"""Collects the table and keeps it as a file that every view carries as /.bobbin/system.json. Called by service.job.
+"""Collects the table. Called by keep.py when it is time, and by `bobbin sysinfo --now`.
 
 Nothing here can fail a backup: what is missing, late or refused is noted in its place.
 """
 
 import glob
-import hashlib
-import json
 import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from agent_pc.sysinfo import table
+from agent_pc.sysinfo import debian, table
 
-NAME = b".bobbin"  # in the root of a view
-FILE = "system.json"
-_FOLDER = "recovery"
-_KEY = "recovery.json"  # beside the folder: what it was collected from
-_AGAIN_S = 86400
 _TIMEOUT_S = 20
 _AT_ONCE = 4  # programs: most of them wait for a disk
 _BYTES = 4 << 20  # of one row
@@ -75,6 +67,16 @@ def _first(name: str, commands) -> list:
     return [_run(name, list((there or commands)[0]))]
 
 
+def _debian(name: str, what) -> list:
+    function, *commands = what
+    if not os.path.exists(debian.STATUS):
+        return _first(name, commands)
+    try:
+        return [_part(name, debian.STATUS, function())]
+    except OSError as error:
+        return [_part(name, debian.STATUS, None, error.strerror or str(error))]
+
+
 def _disks(name: str, words) -> list:
     """Of each disk that is a device of this PC: no loop, RAM or mapped one."""
     disks = sorted(os.path.basename(os.path.dirname(path)) for path in glob.glob("/sys/block/*/device"))
@@ -113,57 +115,7 @@ _KINDS: dict[str, Callable[[str, Any], list]] = {
     table.FILES: _files,
     table.COMMAND: _command,
     table.FIRST: _first,
+    table.DEBIAN: _debian,
     table.DISKS: _disks,
     table.EXISTS: _exists,
 }
-
-
-def _key() -> str:
-    """Changes when it is worth collecting again."""
-    digest = hashlib.blake2b(str(table.ROWS).encode(), digest_size=16)
-    for path in table.WATCHED:
-        digest.update(_read("", path).get("text", "").encode())
-    for path in table.TOUCHED:
-        try:
-            digest.update(b"%d" % os.stat(path).st_mtime_ns)
-        except OSError:
-            digest.update(b"-")
-    return digest.hexdigest()
-
-
-def refresh(directory: str) -> list:
-    """Bring the file in the state `directory` up to date: [(NAME, path of its folder)] for fdm.scan, [] if that cannot be."""
-    folder = os.path.join(directory, _FOLDER)
-    try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        if not _young(directory, folder):
-            key = _key()
-            _replace(os.path.join(folder, FILE), json.dumps(collect(), indent=1) + "\n")
-            _replace(os.path.join(directory, _KEY), json.dumps({"key": key, "time_s": time.time()}))
-    except OSError:
-        return []
-    return [(NAME, os.fsencode(folder))]
-
-
-def _young(directory: str, folder: str) -> bool:
-    try:
-        with open(os.path.join(directory, _KEY)) as file:
-            kept = json.load(file)
-        fresh = 0 <= time.time() - kept["time_s"] < _AGAIN_S
-        return fresh and kept["key"] == _key() and os.path.exists(os.path.join(folder, FILE))
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def _replace(path: str, text: str) -> None:
-    """Write the file unless it says so already: what is the same keeps its times, and costs the next backup nothing."""
-    try:
-        with open(path) as file:
-            if file.read() == text:
-                return
-    except (OSError, ValueError):
-        pass
-    temporary = path + ".new"
-    with open(temporary, "w") as file:
-        file.write(text)
-    os.replace(temporary, path)

@@ -3,10 +3,13 @@
 Nothing here may change while the PC does not: a view keeps one copy for as long as it stays the same.
 """
 
+from agent_pc.sysinfo import debian
+
 FILE = "file"  # the first path that exists
 FILES = "files"  # every file that fits the pattern
 COMMAND = "command"  # words
 FIRST = "first"  # the first of several commands that is installed
+DEBIAN = "debian"  # a function of debian.py; on other systems the first of several commands
 DISKS = "disks"  # a command once for each disk, {disk} being its device
 EXISTS = "exists"  # whether the path does
 
@@ -45,15 +48,10 @@ ROWS = (
     ("ZFS", COMMAND, ("zpool", "status", "-P")),
     (
         "packages",
-        FIRST,
-        (
-            ("dpkg-query", "--show", "--showformat", "${binary:Package} ${Version} ${db:Status-Status}\\n"),
-            ("rpm", "--query", "--all"),
-            ("pacman", "--query"),
-            ("apk", "info", "-v"),
-        ),
+        DEBIAN,
+        (debian.packages, ("rpm", "--query", "--all"), ("pacman", "--query"), ("apk", "info", "-v")),
     ),
-    ("packages that were asked for", FIRST, (("apt-mark", "showmanual"), ("dnf", "repoquery", "--userinstalled"))),
+    ("packages that were asked for", DEBIAN, (debian.wanted, ("dnf", "repoquery", "--userinstalled"))),
     ("package sources", FILES, "/etc/apt/sources.list*"),
     ("flatpaks", COMMAND, ("flatpak", "list", "--columns=application,version,origin")),
     ("snaps", COMMAND, ("snap", "list")),

@@ -4,17 +4,18 @@ import json
 import os
 import tempfile
 
-from agent_pc import listing
 from agent_pc import state as states
+from agent_pc import terminal
 from agent_pc.exits import AgentError
 from agent_pc.progress import Quiet
 from agent_pc.restore import job
 from agent_pc.session import Session
 from agent_pc.sysinfo import collect
+from agent_pc.sysinfo.place import FILE, NAME
 from agent_pc.views import choose
-from agent_pc.views.verbs import SOURCE
+from agent_pc.views.arguments import SOURCE
 
-_PATH = b"/" + collect.NAME + b"/" + os.fsencode(collect.FILE)
+_PATH = b"/" + NAME + b"/" + os.fsencode(FILE)
 
 
 def _sysinfo(arguments) -> tuple:
@@ -26,7 +27,7 @@ def _sysinfo(arguments) -> tuple:
             *part.get("text", f"({part.get('missing')})").rstrip("\n").split("\n"),
             "",
         ]
-    return 0, document, [listing.safe(line) for line in lines]
+    return 0, document, [terminal.safe(line) for line in lines]
 
 
 def _stored(arguments) -> dict:

@@ -4,9 +4,9 @@ import argparse
 import time
 
 from agent_pc.exits import AgentError
-from agent_pc.views import when
 
 LATEST = ("latest", "last")
+FORMS = "2026-11-03, 2026-11-03 14:00, yesterday 14:00, last monday 9:00, 14:00, 3 days ago, now"
 
 
 def stamp(time_ns: int, form: str = "%Y-%m-%d %H:%M:%S") -> str:
@@ -26,12 +26,19 @@ def choose(views: list, wanted: int | str | None):
         return max(views, key=lambda view: (view.time_ns, view.view))
     if text.isascii() and text.isdigit():
         return _numbered(views, int(text))
-    _, end = when.parse(text)
+    _, end = _parsed(text)
     before = [view for view in views if view.time_ns < end]
     if before:
         return max(before, key=lambda view: (view.time_ns, view.view))
     first = min(view.time_ns for view in views)
     raise AgentError("NOT_FOUND", f"no view up to {text!r}: the first one is of {stamp(first)}")
+
+
+def _parsed(text: str) -> tuple:
+    """(first, end) in ns of a time."""
+    from agent_pc.views import when  # only now: mostly it is the last view that is wanted
+
+    return when.parse(text)
 
 
 def _numbered(views: list, number: int):
@@ -57,7 +64,7 @@ def argument(text: str) -> str:
     """For argparse: a number, a time or "latest", as it is."""
     if text.lower() not in LATEST and not (text.isascii() and text.isdigit()):
         try:
-            when.parse(text)
+            _parsed(text)
         except AgentError as error:
             raise argparse.ArgumentTypeError(f"view: a number, or a {error}") from None
     return text

@@ -7,8 +7,7 @@ import dataclasses
 import fnmatch
 import re
 
-from agent_pc.fdm.base import root
-from agent_pc.fdm.nodes import TYPE_NAMES, Entry
+from agent_pc.fdm.nodes import TYPE_NAMES, Entry, root
 from agent_pc.views import diff, walk
 from firmware.formats import dtf
 

@@ -2,27 +2,15 @@
 
 import os
 
-from agent_pc import listing
+from agent_pc import listing, terminal
 from agent_pc import state as states
 from agent_pc.cache import Cache
 from agent_pc.exits import STATUS
 from agent_pc.fdm.nodes import TYPE_NAMES
-from agent_pc.session import SOURCES, Session
+from agent_pc.session import Session
 from agent_pc.views import choose, sizes, when
+from agent_pc.views.arguments import SOURCE, VIEW
 from agent_pc.views.find import Filter
-
-SOURCE = (
-    "--source",
-    {"choices": tuple(SOURCES), "default": "disk", "help": "the appliance's disk, or the tape mounted in it"},
-)
-VIEW = (
-    "--view",
-    {
-        "metavar": "VIEW",
-        "type": choose.argument,
-        "help": f"a view's number, or a time: the last view up to then ({when.FORMS}). Default: the last view",
-    },
-)
 
 
 def _views(arguments) -> tuple:
@@ -46,14 +34,14 @@ def _cached(held, what):
 
 
 def _ls(arguments) -> tuple:
-    path = listing.absolute(arguments.path)
+    path = terminal.absolute(arguments.path)
     with Session.open(states.load(arguments.state)) as session:
         found = listing.ls(session, arguments.view, path, arguments.source, arguments.recursive)
     return _told(found, [listing.line(row) for row in found["entries"]])
 
 
 def _told(found: dict, lines: list) -> tuple:
-    listing.complain(found["failed"])
+    terminal.complain(found["failed"])
     return STATUS["LOST"] if found["failed"] else 0, found, lines
 
 
@@ -69,7 +57,7 @@ def _find(arguments) -> tuple:
     )
     options = {
         "view": arguments.view,
-        "under": listing.absolute(arguments.under),
+        "under": terminal.absolute(arguments.under),
         "deleted": arguments.deleted,
         "every": arguments.versions,
     }
@@ -82,7 +70,7 @@ def _find(arguments) -> tuple:
 
 def _diff(arguments) -> tuple:
     with Session.open(states.load(arguments.state)) as session:
-        found = listing.diff(session, arguments.old, arguments.new, listing.absolute(arguments.path), arguments.source)
+        found = listing.diff(session, arguments.old, arguments.new, terminal.absolute(arguments.path), arguments.source)
     return _told(found, [listing.change_line(row) for row in found["changes"]])
 
 

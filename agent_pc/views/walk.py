@@ -5,8 +5,7 @@ import os
 from collections import OrderedDict
 
 from agent_pc.exits import AgentError
-from agent_pc.fdm.base import root
-from agent_pc.fdm.nodes import Entry, Tree
+from agent_pc.fdm.nodes import Entry, Tree, root
 from firmware.formats import dtf, limits, pack
 
 _BATCH = 256

@@ -7,8 +7,7 @@ import datetime
 import re
 
 from agent_pc.exits import AgentError
-
-FORMS = "2026-11-03, 2026-11-03 14:00, yesterday 14:00, last monday 9:00, 14:00, 3 days ago, now"
+from agent_pc.views.choose import FORMS
 
 _DAY = datetime.timedelta(days=1)
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")

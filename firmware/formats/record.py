@@ -142,7 +142,14 @@ class Record:
         self.size = struct.calcsize(self.code)
         self._fixed = [(name + "." + row[0], row[1]) for row in fixed]
         self._parts = [(name + "." + row[0], row[1]) for row in rows[len(fixed) :]]
-        self.tuple = namedtuple(name.replace(".", "_"), [row[0] for row in rows])
+        self._tuple = None
+
+    @property
+    def tuple(self):
+        """Named tuple of the rows; made when it is asked for: a program uses few of all records."""
+        if self._tuple is None:
+            self._tuple = namedtuple(self.name.replace(".", "_"), [row[0] for row in self.rows])
+        return self._tuple
 
     def pack_into(self, buffer, offset: int, *values) -> None:
         """Write the fixed rows at `offset`. Raises FormatError for a value out of range."""
@@ -173,7 +180,7 @@ class Record:
         for where, kind in self._parts:
             value, end = kind.unpack(where, data, end)
             values.append(value)
-        return self.tuple(*values), end
+        return (self._tuple or self.tuple)(*values), end
 
     def unpack(self, data):
         """Named tuple of exactly the whole of `data`. Raises FormatError, also for bytes left over."""

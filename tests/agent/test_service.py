@@ -11,8 +11,9 @@ import xml.etree.ElementTree as xml
 
 import pytest
 
+from agent_pc import state
 from agent_pc.exits import STATUS
-from agent_pc.service import install, policy
+from agent_pc.service import install
 from tests.agent.rig import told
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -118,7 +119,7 @@ def test_status_without_the_appliance(agent, capsys):
     assert agent.run("agent", "run", "--once") == 0
     path = os.path.join(agent.directory, "appliance.json")
     content = _read(path)
-    policy.write(path, {**content, "port": 1})
+    state.write(path, {**content, "port": 1})
     status, found = told(capsys, agent, "status")
     assert status == STATUS["UNREACHABLE"] and found["agent"]["last"]["view"] == 1 and found["error"]["name"] == "UNREACHABLE"
     assert agent.run("agent", "run", "--once") == 0  # not due

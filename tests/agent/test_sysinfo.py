@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
+import subprocess
 import time
 
 import pytest
 
 from agent_pc.exits import STATUS
-from agent_pc.sysinfo import collect, table
+from agent_pc.sysinfo import collect, debian, keep, table
 from tests.agent.rig import told
 
 
@@ -71,19 +73,19 @@ def test_it_is_collected_again_when_something_changed(monkeypatch, tmp_path):
     monkeypatch.setattr(collect, "collect", lambda: calls.append(1) or real())
     state = tmp_path / "state"
     state.mkdir()
-    [(name, folder)] = collect.refresh(str(state))
+    [(name, folder)] = keep.refresh(str(state))
     assert name == b".bobbin" and os.listdir(folder) == [b"system.json"]
     before = os.stat(folder + b"/system.json").st_mtime_ns
-    assert collect.refresh(str(state)) and len(calls) == 1
+    assert keep.refresh(str(state)) and len(calls) == 1
     monkeypatch.setattr(time, "time", lambda: 4e9)
-    assert collect.refresh(str(state)) and len(calls) == 2  # a day later: looked at, the same, not touched
+    assert keep.refresh(str(state)) and len(calls) == 2  # a day later: looked at, the same, not touched
     assert os.stat(folder + b"/system.json").st_mtime_ns == before
     watched.write_text("two")
-    assert collect.refresh(str(state)) and len(calls) == 3
+    assert keep.refresh(str(state)) and len(calls) == 3
     assert "two" in open(folder + b"/system.json").read()  # noqa: SIM115
     (state / "recovery.json").write_text("[]")
-    assert collect.refresh(str(state)) and len(calls) == 4
-    assert collect.refresh("/proc/no/such") == []
+    assert keep.refresh(str(state)) and len(calls) == 4
+    assert keep.refresh("/proc/no/such") == []
 
 
 @pytest.fixture
@@ -124,6 +126,51 @@ def test_a_backup_of_the_root_carries_it(agent, monkeypatch, capsys, tmp_path):
 
 
 def test_a_view_without_it(agent, capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(collect, "refresh", lambda directory: [])
+    monkeypatch.setattr(keep, "refresh", lambda directory: [])
     assert agent.run("backup", tmp_path / "tree") == 0
     assert agent.run("sysinfo") == STATUS["NOT_FOUND"]
+
+
+_STATUS = """\
+Package: dpkg
+Status: install ok installed
+Architecture: amd64
+Version: 1.21
+
+Package: libc6
+Status: install ok installed
+Multi-Arch: same
+Architecture: i386
+Version: 2:2.36
+Description: a library
+ Package: no field, but a description
+
+Package: doc
+Status: install ok installed
+Architecture: all
+Version: 3
+
+Package: gone
+Status: deinstall ok config-files
+Architecture: amd64
+Version: 4
+"""
+
+
+def test_packages_are_read_as_debian_keeps_them(tmp_path):
+    (tmp_path / "status").write_text(_STATUS)
+    (tmp_path / "states").write_text(
+        "Package: doc\nArchitecture: amd64\nAuto-Installed: 1\n\nPackage: dpkg\nAuto-Installed: 0\n"
+    )
+    assert (
+        debian.packages(tmp_path / "status")
+        == "doc 3 installed\ndpkg 1.21 installed\ngone 4 config-files\nlibc6:i386 2:2.36 installed\n"
+    )
+    assert debian.wanted(tmp_path / "status", tmp_path / "states") == "dpkg\nlibc6:i386\n"
+
+
+@pytest.mark.skipif(shutil.which("dpkg-query") is None, reason="no Debian")
+def test_packages_are_those_that_dpkg_names():
+    words = ("dpkg-query", "--show", "--showformat", "${binary:Package} ${Version} ${db:Status-Status}\\n")
+    told = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
+    assert sorted(debian.packages().splitlines()) == sorted(told.splitlines())

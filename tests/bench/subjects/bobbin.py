@@ -26,22 +26,25 @@ class Bobbin(Subject):
 
     def __init__(self, folder: Path):
         super().__init__(folder)
+        self._script = folder / "bobbin"
         heap_bytes = int(tables.HEAP.rstrip("m")) << 20
         self._box = HostAppliance(folder / "appliance", disk_bytes=_DISK_BYTES, heap_bytes=heap_bytes)
 
     def start(self) -> None:
-        self._compile()
+        self._install()
         self._box.start(_PORT)
         self._box.log_in()
         self._box.format_disk()
         for client in range(2):
             Pc("pc%d" % client, self._state(client)).pair(self._box)
 
-    def _compile(self) -> None:
-        """What an installer does: the agent's modules and those of the library that it loads."""
+    def _install(self) -> None:
+        """What an installer does: the command, the agent's modules compiled, and those of the library that it loads."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._script.write_text("import sys\n\nfrom agent_pc.cli import run\n\nsys.exit(run())\n")
         environment = dict(os.environ, **self.environment)
         words = [sys.executable, "-m", "compileall", "-q", str(ROOT / "agent_pc"), str(ROOT / "firmware" / "formats")]
-        for command in (words, [sys.executable, "-m", "agent_pc.cli", "--help"]):
+        for command in (words, [sys.executable, str(self._script), "--help"]):
             subprocess.run(command, env=environment, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
     def stop(self) -> None:
@@ -67,4 +70,4 @@ class Bobbin(Subject):
 
     def _command(self, client: int, verb: str, *words: str) -> list:
         state = os.fspath(self._state(client))
-        return [sys.executable, "-m", "agent_pc.cli", verb, "--state", state, "--json", *words]
+        return [sys.executable, str(self._script), verb, "--state", state, "--json", *words]
