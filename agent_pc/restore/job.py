@@ -4,8 +4,6 @@ Every path comes back below the target with its full path: /home/a/x restored to
 """
 
 import os
-import sys
-import threading
 import time
 from collections import deque
 
@@ -15,14 +13,14 @@ from agent_pc.progress import Quiet
 from agent_pc.restore import existing, metadata
 from agent_pc.restore.existing import PRESENT, SKIPPED, Existing
 from agent_pc.restore.files import Files
+from agent_pc.restore.outcome import Outcome, Result
 from agent_pc.restore.paths import Target
 from agent_pc.restore.special import Special
+from agent_pc.restore.tuned import tuned
 from agent_pc.sysinfo.place import NAME as SYSTEM
 from agent_pc.views import walk
 from agent_pc.views.choose import choose
 from firmware.formats import dtf
-
-_SWITCH_S = 0.0005
 
 
 class Options:
@@ -36,29 +34,6 @@ class Options:
         self.wait_s = wait_s
 
 
-class Result:
-    """`files` are in place and right, `present` of them were so before; `skipped`: another file stays in their place.
-
-    `problems` [(path, text)]; `lost` of them are files that the appliance could not give.
-    """
-
-    def __init__(self, view: int = 0, attempts: int = 1):
-        self.view = view
-        self.files = 0
-        self.directories = 0
-        self.others = 0
-        self.links = 0
-        self.bytes = 0
-        self.present = 0
-        self.skipped = 0
-        self.lost = 0
-        self.attempts = attempts
-        self.problems: list = []
-
-    def as_dict(self) -> dict:
-        return {**vars(self), "problems": len(self.problems)}
-
-
 class Restore:
     """One attempt. `made`: directories that this restore made, also in attempts before."""
 
@@ -66,17 +41,18 @@ class Restore:
         self._tree = tree
         self._target = target
         self._result = result
-        self._lock = threading.Lock()
+        self._outcome = Outcome(result)
         self._line = Line()
         self._existing = Existing(target, options.existing, result.view)
-        self._files = Files(session, options.source, target, self._line, self._existing, self, progress, options.verify)
+        self._files = Files(
+            session, options.source, target, self._line, self._existing, self._outcome, progress, options.verify
+        )
         self._special = Special(target, self._existing)
         self._directories: list = []  # (path, entry), their metadata comes last
         self._made = made
         self._entered: set = set()
         self._failed: set = set()
         self._first: dict = {}  # (device, inode) -> path of the name that is restored by contents
-        self._places: dict = {}  # that path -> where it is now
         self._links: deque = deque()
 
     def run(self, tops: list, wanted: list) -> None:
@@ -90,7 +66,9 @@ class Restore:
                 if path:
                     self._one(path, entry)
                 if entry.type == dtf.DIRECTORY:
-                    for below, row in walk.below(self._tree, path, entry, lambda at, text: self.report(at, text, True)):
+                    for below, row in walk.below(
+                        self._tree, path, entry, lambda at, text: self._outcome.report(at, text, True)
+                    ):
                         # SYSTEM is of the PC it came from: not part of what is put back, unless it is named
                         if path or below[0] != SYSTEM:
                             self._one(below, row)
@@ -116,13 +94,13 @@ class Restore:
             elif entry.type == dtf.REGULAR and entry.ref[0] == dtf.FILE:
                 self._files.add(path, entry)
             elif entry.type == dtf.REGULAR and entry.size:
-                self.report(path, "has no contents in this view", True)
+                self._outcome.report(path, "has no contents in this view", True)
             else:
                 self._settle(path, entry, self._special.make(path, entry))
         except OSError as error:
             if entry.type == dtf.DIRECTORY:
                 self._failed.add(path)
-            self.report(path, f"cannot be restored: {error.strerror}", False)
+            self._outcome.report(path, f"cannot be restored: {error.strerror}", False)
 
     def _directory(self, path: tuple, entry, wanted: bool) -> None:
         if path in self._entered:
@@ -135,7 +113,7 @@ class Restore:
         if not wanted and path in self._made:
             # A restore that is killed leaves it with this: one that goes on no longer knows that it was made.
             handle = self._target.handle(path)
-            self._report_all(path, metadata.apply(handle, entry))
+            self._outcome.report_all(path, metadata.apply(handle, entry))
             os.fchmod(handle, entry.mode | 0o700)
         if wanted or path in self._made:
             self._directories.append((path, entry))
@@ -144,11 +122,11 @@ class Restore:
     def _settle(self, path: tuple, entry, outcome: tuple) -> None:
         """Count what became of an entry without contents."""
         action, place, problems = outcome
-        self._report_all(path, problems)
+        self._outcome.report_all(path, problems)
         if action == SKIPPED:
-            self.skipped(path)
+            self._outcome.skipped(path)
         elif entry.type == dtf.REGULAR:
-            self.finished(path, place, entry, action == PRESENT)
+            self._outcome.finished(path, place, entry, action == PRESENT)
         else:
             self._result.others += 1
 
@@ -156,49 +134,25 @@ class Restore:
         """Further names of files, now that the first is there."""
         for path, entry in self._links:
             first = self._first[entry.device, entry.inode]
-            place = self._places.get(first)
+            place = self._outcome.places.get(first)
             if place is None:
-                self.report(path, f"is another name of {text(first)}, which was not restored: restore it by itself", False)
+                self._outcome.report(
+                    path, f"is another name of {text(first)}, which was not restored: restore it by itself", False
+                )
                 continue
             try:
                 self._settle(path, entry, self._special.link(path, place, entry))
                 self._result.links += 1
             except OSError as error:
-                self.report(path, f"cannot be linked to {text(first)}: {error.strerror}", False)
+                self._outcome.report(path, f"cannot be linked to {text(first)}: {error.strerror}", False)
 
     def _finish_directories(self) -> None:
         """Deepest first: what is written into a directory changes its time."""
         for path, entry in reversed(self._directories):
             try:
-                self._report_all(path, metadata.apply(self._target.handle(path), entry))
+                self._outcome.report_all(path, metadata.apply(self._target.handle(path), entry))
             except OSError as error:
-                self.report(path, f"metadata: {error.strerror}", False)
-
-    # -- what became of files: called by the walk's thread and by the writing one
-
-    def finished(self, path: tuple, place: tuple, entry, present: bool) -> None:
-        """The file is at `place`; `present`: it was there before."""
-        with self._lock:
-            self._result.files += 1
-            self._result.present += present
-            self._result.bytes += entry.size
-            if entry.flags & dtf.HARD_LINK:
-                self._places.setdefault(path, place)
-
-    def skipped(self, path: tuple) -> None:
-        """Another stays in its place."""
-        with self._lock:
-            self._result.skipped += 1
-
-    def report(self, path: tuple, line: str, lost: bool) -> None:
-        """Something about it did not work."""
-        with self._lock:
-            self._result.problems.append((b"/" + b"/".join(path), line))
-            self._result.lost += lost
-
-    def _report_all(self, path: tuple, texts: list) -> None:
-        for line in texts:
-            self.report(path, line, False)
+                self._outcome.report(path, f"metadata: {error.strerror}", False)
 
 
 def text(path: tuple) -> str:
@@ -228,28 +182,32 @@ def restore(
         target = Target(to)
     except OSError as error:
         raise AgentError("USAGE", f"{os.fsdecode(to)}: cannot restore there: {error.strerror}") from None
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH_S)
-    made: set = set()
-    done, attempts = 0, 1
     try:
         target.lock()
-        while True:
-            result = Result(view.view, attempts=attempts)
-            try:
-                Restore(session, tree, target, options, progress or Quiet(), result, made).run(tops, wanted)
-                result.present -= done
-                return result
-            except Cut:
-                if reconnect is None:
-                    raise
-                done += result.files - result.present
-                session = _again(session, reconnect, time.monotonic() + options.wait_s)
-                tree = walk.open_tree(session, options.source)
-                attempts += 1
+        with tuned():
+            return _attempts(session, tree, (view, tops, wanted), target, options, progress or Quiet(), reconnect)
     finally:
-        sys.setswitchinterval(interval)
         target.close()
+
+
+def _attempts(session, tree, what: tuple, target: Target, options: Options, progress, reconnect) -> Result:
+    """Until all of `what` (view, and as Restore.run) went through, connecting again after each cut."""
+    view, tops, wanted = what
+    made: set = set()
+    done, attempts = 0, 1
+    while True:
+        result = Result(view.view, attempts=attempts)
+        try:
+            Restore(session, tree, target, options, progress, result, made).run(tops, wanted)
+            result.present -= done
+            return result
+        except Cut:
+            if reconnect is None:
+                raise
+            done += result.files - result.present
+            session = _again(session, reconnect, time.monotonic() + options.wait_s)
+            tree = walk.open_tree(session, options.source)
+            attempts += 1
 
 
 def _outer(found: dict) -> list:

@@ -11,6 +11,10 @@ _ROOT = os.geteuid() == 0
 # Only root, or only some filesystems, take these: whoever restores elsewhere knows.
 _QUIET = (errno.EPERM, errno.EACCES, errno.ENOTSUP)
 
+# What packed extras hold that is to be set: files of one owner have the same, mostly nothing.
+_KNOWN = 64
+_known: dict = {}
+
 
 def apply(handle: int, entry) -> list:
     """Everything, through an open file or directory. Returns texts of what did not work."""
@@ -37,7 +41,14 @@ def apply_by_name(directory: int, name: bytes, entry) -> list:
 
 
 def _attributes(problems: list, where, entry) -> None:
-    wanted = [(name, value) for name, value in entry.extras() if not name.startswith(OWN)]
+    tail = entry.tail
+    wanted = _known.get(tail)
+    if wanted is None:
+        if len(_known) >= _KNOWN:
+            _known.clear()
+        wanted = _known[tail] = [(name, value) for name, value in entry.extras() if not name.startswith(OWN)]
+    if not wanted:
+        return
     options = {} if isinstance(where, int) else {"follow_symlinks": False}
     for name, value in wanted:
         try:
