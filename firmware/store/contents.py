@@ -3,10 +3,9 @@
 from firmware.formats import limits
 from firmware.formats import pack as packs
 from firmware.store import runs
+from firmware.store.packs import Buffers, decode
 from hal.errors import CorruptData
 from hal.loop import sleep_ms
-
-_SLICE_BYTES = 1 << 18  # hashed before others run
 
 
 async def part(store, catalog, row, offset: int, length: int) -> bytes:
@@ -39,12 +38,13 @@ async def signed(store, catalog, row) -> bool:
     Raises CorruptData, MediumError.
     """
     signer = _Signer(store.processor, limits.chunk_size(row.size))
+    buffers = Buffers()
     for _, _, pack_row, start, end in runs.pieces(catalog, row.runs):
-        pack = await store.packs.load(pack_row)
-        first, last = pack.offsets[start], pack.offsets[end]
-        for at in range(first, last, _SLICE_BYTES):
-            signer.take(pack.raw[at : min(at + _SLICE_BYTES, last)])
-            await sleep_ms(0)
+        body = await store.packs.stored(pack_row, buffers)
+        pack = decode(body, store.processor, store.raw_buffer)  # shared: nobody else runs until it is hashed
+        signer.take(pack.raw[pack.offsets[start] : pack.offsets[end]])
+        buffers.give_back()
+        await sleep_ms(0)
         if signer.size > row.size:
             return False
     return signer.size == row.size and signer.digest() == row.signature
