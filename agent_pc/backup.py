@@ -12,6 +12,7 @@ from agent_pc.afm.options import Options as Files
 from agent_pc.afm.sources import Sources
 from agent_pc.afm.waiting import Waiting
 from agent_pc.bdm import contents, reader
+from agent_pc.bdm.likeness import Likeness
 from agent_pc.cache import Cache, NodeSource
 from agent_pc.dtm.arrived import Arrived
 from agent_pc.dtm.assembly import Assembly
@@ -109,6 +110,7 @@ class Attempt:
             options.afm, self._files, result.problem, result.notice, own=[path for _, path in options.grafts]
         )
         self._elimination = Elimination(session, cache, self._pool, self._files)
+        self._likeness: Likeness | None = Likeness(cache, session.holds)
         self._events: list = []
         self._tasks: list = []
 
@@ -116,6 +118,8 @@ class Attempt:
         """Scan, send, commit. `fresh`: without reference to earlier views. Raises Refusal, Cut, AgentError."""
         time_ns = time.time_ns()
         tree = Tree(NodeSource(self._cache, self._session.items).fetch)
+        if fresh:
+            self._likeness = None
         bases = {} if fresh else base.find(self._session, self._cache, tree, self._sources)
         grant = _begin(self._session, self._options.wait_s)
         self._result.group = grant.group
@@ -283,6 +287,15 @@ class Attempt:
 
     # -- the readers
 
+    def _resemble(self, task: Task) -> None:
+        """A new file may be like one that is held: then that is its old version."""
+        assert self._likeness
+        try:
+            with task.contents(self._files) as frozen:
+                task.old = self._likeness.find(frozen.handle, frozen.status.st_size)
+        except OSError:
+            pass  # it is reported when it is read
+
     def _read(self, task: Task, old, untouched: bool):
         begun = self.arrived.begun(task)
         return reader.read(task.path, task.status, old, untouched, self._options.fda, self._files, task.frozen, begun)
@@ -294,6 +307,8 @@ class Attempt:
     def _read_into(self, task: Task, pipe) -> None:
         """Messages of a large file, as they come."""
         try:
+            if task.old is None and self._likeness is not None and not self.arrived.begun(task):
+                self._resemble(task)
             for message in self._read(task, task.old, task.untouched):
                 pipe.put(message)
         except Stopped:

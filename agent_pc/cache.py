@@ -13,12 +13,15 @@ import zstandard
 from agent_pc.exits import AgentError
 from firmware.formats import pack
 
-_VERSION = 2
+_VERSION = 3
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS node (grp INTEGER, idx INTEGER, listing BLOB, body BLOB, PRIMARY KEY (grp, idx)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS file (grp INTEGER, idx INTEGER, body BLOB, prints BLOB, PRIMARY KEY (grp, idx)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sample (grp INTEGER, idx INTEGER, chunk INTEGER, weak INTEGER, strong BLOB);
+CREATE INDEX IF NOT EXISTS samples_of ON sample (grp, idx);
 CREATE TABLE IF NOT EXISTS source (path BLOB PRIMARY KEY, view INTEGER) WITHOUT ROWID;
 """
+_SAMPLES = 1 << 18  # of one chunk size that are looked for
 _SLACK = 3  # rows no longer used are kept until there are this many times the used ones
 
 
@@ -100,15 +103,23 @@ class Cache:
             row = self._db.execute("SELECT body, prints FROM file WHERE grp=? AND idx=?", ref).fetchone()
         return row
 
-    def add_file(self, ref: tuple, body: bytes, prints: bytes) -> None:
-        """`prints`: packed (bdm.prints), in file order."""
+    def add_file(self, ref: tuple, body: bytes, prints: bytes, chunk_bytes: int = 0, samples=()) -> None:
+        """`prints`: packed (bdm.prints), in file order; `samples`: bdm.likeness."""
         with self._lock:
             self._db.execute("INSERT OR REPLACE INTO file VALUES (?,?,?,?)", (*ref, body, prints))
+            self._db.executemany("INSERT INTO sample VALUES (?,?,?,?,?)", [(*ref, chunk_bytes, *row) for row in samples])
+
+    def samples(self, chunk_bytes: int) -> list:
+        """[(group, index, weak, strong8)] of files with chunks of this size, the newest ones."""
+        query = "SELECT grp, idx, weak, strong FROM sample WHERE chunk=? ORDER BY rowid DESC LIMIT ?"
+        with self._lock:
+            return self._db.execute(query, (chunk_bytes, _SAMPLES)).fetchall()
 
     def drop_file(self, ref: tuple) -> None:
         """A newer version of the file has come."""
         with self._lock:
             self._db.execute("DELETE FROM file WHERE grp=? AND idx=?", ref)
+            self._db.execute("DELETE FROM sample WHERE grp=? AND idx=?", ref)
 
     def view_of(self, path: bytes) -> int:
         """The newest view known to hold the source `path`, 0 if none."""

@@ -4,6 +4,7 @@ Raises Refusal for what the appliance refuses, Cut when the connection is gone, 
 """
 
 import json
+import struct
 from collections import deque
 from typing import Any, Self
 
@@ -16,6 +17,8 @@ from agent_pc.pool import Pool
 from agent_pc.state import State
 from firmware.formats import frame, limits, message, pack
 
+_CRC = struct.Struct(message.CRC.code)
+_NOMINEE = struct.Struct(message.NOMINEE.code)
 SOURCES = {"disk": message.DISK, "tape": message.TAPE}
 _DECODERS = 2
 _AHEAD = 3  # times _TOGETHER packs decoded ahead of who takes them
@@ -85,6 +88,11 @@ class Session:
     def nominees(self, reply):
         """RFE_NOMINEES."""
         return self._one(reply, message.RFE_NOMINEES)
+
+    def holds(self, ref: tuple, crc: int) -> bool:
+        """Whether the client's own file object `ref` (group, index) with this CRC still exists."""
+        nominees = self.nominees(self.held_ask(_CRC.pack(crc))).nominees
+        return any(row[1:3] == ref[::-1] for row in _NOMINEE.iter_unpack(nominees))
 
     def prove_ask(self, batch: int, proofs: bytes):
         """Reply for the verdicts on `proofs` (packed wire.PROOF); give it to `proven`."""

@@ -4,6 +4,7 @@ import hashlib
 import struct
 
 from agent_pc.afm.waiting import Settle
+from agent_pc.bdm import likeness
 from agent_pc.bdm import prints as sets
 from agent_pc.fdm import nodes
 from agent_pc.fdm.task import Directory, Link, Task
@@ -171,7 +172,7 @@ class Assembly:
             self._tell(task, outcome.changed)
         ref: tuple | None
         if parts.same and task.old is not None:
-            ref, task.found = task.old.ref, "touched"
+            ref, task.found = task.old.ref, "touched" if task.modified else "redundant"
         else:
             ref = self._object(task, parts, outcome) if outcome.size else None
             task.found = "modified" if task.modified else "new"
@@ -185,8 +186,9 @@ class Assembly:
         self._arrived.filed(ref[1], task, outcome, body)
         if parts.chunks >= _CACHED_CHUNKS:
             packed = [part if isinstance(part, bytes) else sets.pack(part) for part in parts.prints]
-            self._cache.add_file(ref, body, b"".join(packed))
-            if task.old is not None:
+            prints = b"".join(packed)
+            self._cache.add_file(ref, body, prints, outcome.chunk_bytes, likeness.samples(prints, outcome.chunk_bytes))
+            if task.modified and task.old is not None:
                 self._cache.drop_file(task.old.ref)
         return ref
 

@@ -16,7 +16,7 @@ TREE_DEPTH = 512  # directories below a view's root
 
 RFE_ROWS = 512  # files in one question whether they are held already
 RFE_NOMINEES = 2  # file objects named for one of them
-RFE_BATCHES = 4  # questions whose proofs may be owed at a time
+RFE_BATCHES = 8  # questions whose proofs may be owed at a time
 PROOF_BYTES = 4096  # bytes of one challenged range
 HEAL_ROWS = 4096  # items asked for in one conversation
 REF_ROWS = 4096  # references in one request

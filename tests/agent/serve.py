@@ -1,7 +1,7 @@
 """The appliance's door over a real store in a folder, as a process of its own: `serve.py FOLDER [MIB]`. Started by tests/agent/rig.py.
 
 Prints `port N` and then answers lines on stdin: `client NAME` with the pairing code, `client-again NAME` with another
-one, `delete CLIENT VIEW`, `fold CLIENT VIEW ...`, `set NAME VALUE`, `usage`, `quit`.
+one, `delete CLIENT VIEW`, `collect`, `fold CLIENT VIEW ...`, `set NAME VALUE`, `usage`, `quit`.
 """
 
 import asyncio
@@ -48,6 +48,9 @@ async def _answer(door, words: list) -> str:
         return door.pairing.new_code(door.store.client_by_name(words[1]))
     if words[0] == "delete":
         await door.store.delete_view(door.store.client_by_name(words[1]).id, int(words[2]))
+        return "done"
+    if words[0] == "collect":
+        await door.store.collector.drain()
         return "done"
     if words[0] == "set":
         await door.config.set(words[1], words[2])
