@@ -1,6 +1,7 @@
 """Writes the pages of docs/ that are made from tables: `python3 docs/generate.py`. tests/meta/test_pages.py checks that they are so."""
 
 import importlib
+import json
 import struct
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
+from agent_pc.service import policy  # noqa: E402
 from firmware.core import settings  # noqa: E402
 from firmware.formats import message, refusal  # noqa: E402
 from firmware.formats.record import Record  # noqa: E402
@@ -155,8 +157,23 @@ def settings_page() -> str:
     return "\n".join(["# Settings\n", _NOTE, about, settings.markdown()])
 
 
+def _toml(value) -> str:
+    return "" if value is None else json.dumps(list(value) if isinstance(value, tuple) else value)
+
+
+def agent_page() -> str:
+    """docs/agent.md"""
+    about = (
+        "Keys of `agent.toml` in the agent's state directory; `bobbin agent config` shows their values and where each comes from. A key\n"
+        "with a dot lies in a table: `[fda]`, then `least_mib = 4`. Rules: docs/architecture.md, the dynamic scheduler.\n"
+    )
+    lines = ["| key | what may stand there | built in | rule | meaning |", "| --- | --- | --- | --- | --- |"]
+    lines += [f"| {key} | {kind.label} | `{_toml(value)}` | {rule} | {text} |" for key, kind, value, rule, text in policy.ROWS]
+    return "\n".join(["# agent.toml\n", _NOTE, about, *lines]) + "\n"
+
+
 # file of docs/, what makes it
-PAGES = (("formats.md", formats_page), ("settings.md", settings_page))
+PAGES = (("formats.md", formats_page), ("settings.md", settings_page), ("agent.md", agent_page))
 
 
 def main() -> None:

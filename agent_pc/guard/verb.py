@@ -5,6 +5,7 @@ import os
 from agent_pc import state
 from agent_pc.exits import AgentError
 from agent_pc.guard import mount
+from agent_pc.service import policy
 
 
 def guard(arguments) -> tuple:
@@ -14,7 +15,8 @@ def guard(arguments) -> tuple:
         if not os.path.isdir(path):
             raise AgentError("SOURCE", f"{path}: expected a directory")
     state.prepare(arguments.state)
-    mount.run(source, mountpoint, os.path.abspath(arguments.state), arguments.spool_mib << 20)
+    spool_mib = arguments.spool_mib or policy.load(arguments.state).values["guard.spool_mib"]
+    mount.run(source, mountpoint, os.path.abspath(arguments.state), spool_mib << 20)
     return 0, {"source": source, "mountpoint": mountpoint}, [f"{mountpoint}: unmounted"]
 
 
@@ -29,9 +31,8 @@ ROW = (
             "--spool-mib",
             {
                 "type": int,
-                "default": 1024,
                 "metavar": "N",
-                "help": "room for what is overwritten during a backup (default: %(default)s)",
+                "help": "room for what is overwritten during a backup (default: guard.spool_mib of agent.toml, else 1024)",
             },
         ),
     ),

@@ -9,6 +9,7 @@ import sys
 from html import escape
 
 from agent_pc.exits import AgentError
+from agent_pc.service import guards
 
 _UNIT = """\
 [Unit]
@@ -147,21 +148,34 @@ PLATFORMS = {
 }
 
 
-def install(state: str, platform: str, user: bool, printed: bool) -> tuple:
-    """(document, lines). Writes the file unless `printed`, or unless it is for another platform than this one."""
+def install(state: str, platform: str, user: bool, printed: bool, mounts: list | tuple = ()) -> tuple:
+    """(document, lines). Writes the file unless `printed`, or unless it is for another platform than this one.
+
+    `mounts`: directories that are to be guarded; on Linux each gets a unit beside the agent's.
+    """
     make, system_path, user_path, notes = PLATFORMS[platform]
     path = os.path.expanduser(user_path) if user else system_path
     text = make(state, user)
     domain = f"gui/{os.getuid()}" if user else "system"
     steps = [note.format(user="--user " if user else "", domain=domain, path=path) for note in notes]
+    beside = guards.units(state, list(mounts), _quoted, user) if platform == "linux" else []
+    files = [(path, text)] + [(os.path.join(os.path.dirname(path), name), unit) for name, unit in beside]
+    steps += [f"systemctl {'--user ' if user else ''}enable --now '{name}'" for name, _ in beside]
     here = sys.platform.startswith({"linux": "linux", "macos": "darwin", "windows": "win"}[platform])
-    document = {"path": path, "text": text, "steps": steps, "written": not printed and here}
+    told = [{"path": name, "text": unit} for name, unit in files[1:]]
+    document = {"path": path, "text": text, "steps": steps, "written": not printed and here, "guards": told}
     if not document["written"]:
-        return document, [text, f"# for {path}; then:", *[f"# {step}" for step in steps]]
+        shown = [line for name, content in files for line in (content, f"# for {name}")]
+        return document, [*shown[:-1], shown[-1] + "; then:", *[f"# {step}" for step in steps]]
+    for name, content in files:
+        _write(name, content)
+    return document, [f"wrote {', '.join(name for name, _ in files)}; now:", *[f"  {step}" for step in steps]]
+
+
+def _write(path: str, text: str) -> None:
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w") as file:
             file.write(text)
     except OSError as error:
         raise AgentError("STATE", f"{path}: cannot write: {error.strerror}; --print shows the file") from None
-    return document, [f"wrote {path}; now:", *[f"  {step}" for step in steps]]

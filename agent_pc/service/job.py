@@ -33,7 +33,7 @@ def run(held, directories: list, options: backups.Options, progress) -> backups.
         options.one_filesystem = options.one_filesystem or policy.one_filesystem
         options.grafts = keep.refresh(held.directory)
         options.afm = policy.files().but(options.files)
-        options.fda = options.fda or Accelerator(held.directory)
+        options.fda = options.fda or Accelerator(held.directory, rule=policy.rule())
         result = backups.backup(session, directories, cache, options, progress, connect)
         result.notes = policy.notes
         return result

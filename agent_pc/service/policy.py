@@ -16,6 +16,7 @@ import os
 from agent_pc import state as states
 from agent_pc.afm.options import Options as Files
 from agent_pc.exits import AgentError
+from agent_pc.fda.rule import Rule as Difference
 from agent_pc.fdm.exclude import Exclusions, Rule
 
 FILE = "agent.toml"
@@ -100,7 +101,26 @@ ROWS: tuple = (
     ("groups", Sets(), {}, "local", "names of sets of files, each to be backed up as of one moment"),
     ("default_exclude", Flag(), True, "local", "leave out caches, temporary and swap files"),
     ("cachedir_tag", Flag(), True, "local", "leave out what CACHEDIR.TAG marks"),
+    ("guard.mounts", _PATHS, (), "local", "directories that `agent install` keeps guarded: each is mounted over itself"),
+    (
+        "guard.spool_mib",
+        Whole(16, 1 << 20),
+        1024,
+        "local",
+        "room for what is overwritten in a guarded mount during a backup, MiB",
+    ),
+    ("fda.least_mib", Whole(1, 1 << 20), 4, "local", "what was written to smaller files is not tracked"),
+    (
+        "fda.share_percent",
+        Whole(0, 100),
+        10,
+        "local",
+        "read all of a file of which more than this was written, to find what moved,",
+    ),
+    ("fda.absolute_mib", Whole(0, 1 << 20), 1024, "local", "unless so much was written: then the written regions are sent"),
+    ("fda.full_every", Whole(0, 1000), 16, "local", "read all of a file in each so many-th backup of it; 0: never"),
 )
+_TABLES = ("guard", "fda")  # of agent.toml: `[fda]` and `least_mib` is fda.least_mib
 _BY_KEY = {row[0]: row for row in ROWS}
 _SHARED = [row[0] for row in ROWS if row[3] != "local"]
 
@@ -163,6 +183,16 @@ class Policy:
         groups = {name: [_at_home(path) for path in paths] for name, paths in self.groups.items()}
         return Files(self.write_free_seconds, self.give_up_seconds, self.clone, self.databases, groups)
 
+    def rule(self) -> Difference:
+        """Which modified files are read in full although it is known what was written to them."""
+        value = self.values
+        return Difference(
+            value["fda.least_mib"] << 20,
+            value["fda.share_percent"] / 100,
+            value["fda.absolute_mib"] << 20,
+            value["fda.full_every"],
+        )
+
 
 def _at_home(text: str) -> str:
     return os.path.expanduser(text) if text.startswith("~/") else text
@@ -194,12 +224,24 @@ def load_user(directory: str) -> dict:
         content = tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise AgentError("STATE", f"{path}: expected TOML: {error}") from None
+    content = _flat(content)
     for key, value in content.items():
         if key not in _BY_KEY:
             raise AgentError("STATE", f"{path}: {key}: no such key; there are {', '.join(_BY_KEY)}")
         if not _BY_KEY[key][1].good(value):
             raise AgentError("STATE", f"{path}: {key}: expected {_BY_KEY[key][1].label}, got {value!r}")
     return content
+
+
+def _flat(content: dict) -> dict:
+    """With the keys of _TABLES as `table.key`."""
+    flat: dict = {}
+    for key, value in content.items():
+        if key in _TABLES and type(value) is dict:
+            flat.update({f"{key}.{inner}": row for inner, row in value.items()})
+        else:
+            flat[key] = value
+    return flat
 
 
 def load_network(directory: str) -> dict:

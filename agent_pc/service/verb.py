@@ -70,14 +70,15 @@ def _config(arguments) -> tuple:
         "exclude": patterns,
         "notes": policy.notes,
     }
-    lines = [f"{row['key']:<16} {row['value']!s:<14} {row['origin']:<11} {row['help']}" for row in rows]
-    lines += [f"exclude          {row['pattern']:<27}{row['origin']}" for row in patterns]
+    lines = [f"{row['key']:<18} {row['value']!s:<14} {row['origin']:<11} {row['help']}" for row in rows]
+    lines += [f"exclude            {row['pattern']:<27}{row['origin']}" for row in patterns]
     return 0, document, lines + policy.notes
 
 
 def _install(arguments) -> tuple:
     user = arguments.user or (os.geteuid() != 0 and not arguments.system)
-    document, lines = install.install(arguments.state, arguments.platform, user, arguments.print)
+    mounts = policies.load(arguments.state).values["guard.mounts"]
+    document, lines = install.install(arguments.state, arguments.platform, user, arguments.print, mounts)
     return 0, document, lines
 
 
@@ -89,7 +90,7 @@ VERBS = (
         "agent",
         _agent,
         "the background service. run: back up by itself; config: what it goes by and where each value comes from (agent.toml in the "
-        "state directory, the appliance, built in); install: start it with the system. JSON: values, exclude; or path, text, steps",
+        "state directory, the appliance, built in); install: start it with the system, and the guarded mounts of agent.toml. JSON: values, exclude; or path, text, steps, guards",
         (
             ("action", {"choices": tuple(_ACTIONS), "help": "what to do"}),
             ("--once", {"action": "store_true", "help": "run: look once, back up if it is time, end with its exit status"}),

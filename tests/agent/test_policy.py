@@ -3,6 +3,7 @@
 import pytest
 
 from agent_pc.exits import AgentError
+from agent_pc.fda.rule import Rule
 from agent_pc.service import policy
 from agent_pc.service.policy import Policy
 from firmware.core.settings import SETTINGS
@@ -77,3 +78,32 @@ def test_both_sides_know_the_same_keys():
     for key, setting in told.items():
         value = setting.parse(setting.default)
         assert value == ([] if key == "exclude" else shared[key][2]) and (value == [] or shared[key][1].good(value))
+
+
+def test_the_tables_guard_and_fda(tmp_path):
+    """As TOML writes them; the rule of differencing is made of them."""
+    assert vars(policy.load(str(tmp_path)).rule()) == vars(Rule())
+    (tmp_path / "agent.toml").write_text(
+        '[guard]\nmounts = ["/srv/shop"]\nspool_mib = 64\n[fda]\nshare_percent = 25\nabsolute_mib = 2\nleast_mib = 1\nfull_every = 0\n'
+    )
+    made = policy.load(str(tmp_path))
+    assert made.values["guard.mounts"] == ["/srv/shop"] and made.origins["guard.mounts"] == "agent.toml"
+    assert vars(made.rule()) == vars(Rule(1 << 20, 0.25, 2 << 20, 0))
+
+
+@pytest.mark.parametrize(
+    "text,words",
+    [
+        ("[fda]\nshare = 3", ("fda.share", "no such key")),
+        ("[fda]\nshare_percent = 101", ("fda.share_percent", "0 to 100", "101")),
+        ("[fda]\nleast_mib = 0.5", ("fda.least_mib", "0.5")),
+        ("[guard]\nmounts = 'x'", ("guard.mounts", "list of paths")),
+        ("[guard]\nmounts = ['srv']", ("guard.mounts", "list of paths")),
+        ("guard = 5", ("guard", "no such key")),
+    ],
+)
+def test_wrong_values_in_tables(tmp_path, text, words):
+    (tmp_path / "agent.toml").write_text(text)
+    with pytest.raises(AgentError) as caught:
+        policy.load(str(tmp_path))
+    assert all(word in str(caught.value) for word in words), caught.value

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import pathlib
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 
 from agent_pc import state
 from agent_pc.exits import STATUS
-from agent_pc.service import install
+from agent_pc.service import guards, install
 from tests.agent.rig import told
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -142,3 +143,34 @@ def test_install_writes_the_unit(monkeypatch, tmp_path):
     document, lines = install.install("/s", "linux", True, False)
     assert pathlib.Path(document["path"]).read_text() == document["text"] and document["path"].startswith(str(tmp_path))
     assert lines[1] == "  systemctl --user daemon-reload"
+
+
+def test_guarded_mounts_have_units(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    document, lines = install.install("/s", "linux", True, False, ["/srv/shop db", "/"])
+    folder = tmp_path / ".config/systemd/user"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "bobbin-agent.service",
+        "bobbin-guard--.service",
+        "bobbin-guard-srv-shop\\x20db.service",
+    ]
+    text = (folder / "bobbin-guard-srv-shop\\x20db.service").read_text()
+    assert 'guard "/srv/shop db" "/srv/shop db" --state /s' in text and "Before=bobbin-agent.service" in text
+    assert [row["path"] for row in document["guards"]] == [
+        str(folder / name) for name in ("bobbin-guard-srv-shop\\x20db.service", "bobbin-guard--.service")
+    ]
+    assert any("bobbin-guard--.service" in step for step in document["steps"])
+    document, lines = install.install("/s", "windows", True, False, ["/srv"])
+    assert document["guards"] == []
+
+
+def test_names_of_units_are_those_of_systemd():
+    for path in ("/srv/a.b/.c", "/x-y/z_:", "/ü/~", "/"):
+        made = (
+            subprocess.run(["systemd-escape", "--path", path], capture_output=True, text=True)
+            if shutil.which("systemd-escape")
+            else None
+        )
+        if made is not None and made.returncode == 0:
+            assert guards.escaped(path) == made.stdout.strip(), path
+    assert guards.escaped("/srv/a.b/.c") == "srv-a.b-.c" and guards.escaped("/x-y") == "x\\x2dy"
