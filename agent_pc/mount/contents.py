@@ -1,40 +1,24 @@
-"""The bytes of files in the mount: small files whole and many at a time, large ones in windows, both ahead of who reads in order.
-
-Used by agent_pc/mount/filesystem.py, over agent_pc/views/contents.py.
+"""The bytes of files in the mount: small files whole and many at a time, large ones in windows (windows.py), both ahead of who reads
+in order. Used by agent_pc/mount/filesystem.py, over agent_pc/views/contents.py.
 """
 
 import itertools
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from agent_pc.exits import AgentError
 from agent_pc.mount.shelf import Shelf
+from agent_pc.mount.windows import Files, Windows
 from agent_pc.views.contents import Contents
-from agent_pc.views.layout import Layout, computable, data_chunks, plan
+from agent_pc.views.layout import data_chunks, plan
 from firmware.formats import dtf
 
 SMALL_BYTES = 1 << 18  # files up to this size are fetched whole
-_WINDOW_BYTES = 1 << 20
 _STEPS = (1, 16, 64, 256, 512)  # small files fetched at a time
 _SEEN = 4  # entries looked at for each small file wanted
 _MARKS = 64
 _STEP_BYTES = 4 << 20
 _AHEAD = 8  # windows
-_FILE_BYTES = 32 << 20  # of file objects kept; the list of lengths of an irregular file is the largest part
 _WORKERS = 3
-
-
-class Held:
-    """A file object and, once they are needed, where its chunks lie."""
-
-    def __init__(self, file):
-        self.file = file
-        self.layout: Layout | None = None
-        self.lock = threading.Lock()
-
-    @property
-    def weight(self) -> int:
-        return 400 + 100 * len(self.file.runs)
 
 
 class Opened:
@@ -70,9 +54,9 @@ class Bodies:
         self._step = 0  # how many small files are fetched at a time: more while those fetched are used
         self._brought = self._used = 0
         self._marks: dict = {}  # key of the first file of a batch -> Place of its last
-        self._files = Shelf(_FILE_BYTES, lambda held: held.weight, self._fetch_files)
+        self._files = Files(link)
         self._small = Shelf(limit_bytes // 2, len, self._fetch_small)
-        self._windows = Shelf(limit_bytes // 2, len, self._fetch_windows)
+        self._windows = Windows(link, self._files, limit_bytes // 2, self.ahead)
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="ahead")
 
     def close(self) -> None:
@@ -84,6 +68,10 @@ class Bodies:
             self._pool.submit(work, *arguments)
         except RuntimeError:
             pass  # closed
+
+    def range(self, entry, first: int, last: int, depth: int) -> bytes:
+        """Bytes first .. last-1 of a large file; `depth` windows behind them are fetched ahead."""
+        return self._windows.range(entry, first, last, depth)
 
     # -- small files
 
@@ -140,8 +128,7 @@ class Bodies:
         wanted = []
         for key in keys:
             try:
-                file = self._files.take(key[0]).file
-                _same_size(file, key[1])
+                file = self._files.take(*key).file
                 wanted.append((key, file, data_chunks(file.runs)))
             except AgentError as error:
                 found[key] = error
@@ -156,88 +143,9 @@ class Bodies:
             found[key] = AgentError("LOST", problem) if problem else _whole(file, data, lengths)
         return found
 
-    # -- large files
-
-    def range(self, entry, first: int, last: int, depth: int) -> bytes:
-        """Bytes first .. last-1 of a large file; `depth` windows behind them are fetched ahead."""
-        held = self._files.take(entry.ref[1:])
-        _same_size(held.file, entry.size)
-        layout = self._layout(entry.ref[1:], held)
-        pieces = layout.data(first, last)
-        out = bytearray(last - first)
-        windows = [number for _, start, length in pieces for number in _windows(layout, start, start + length)]
-        keys = [(entry.ref[1:], number) for number in dict.fromkeys(windows)]
-        if depth and keys:
-            end = -(-layout.chunks // _per_window(layout))
-            following = range(keys[-1][1] + 1, min(keys[-1][1] + 1 + depth, end))
-            self._ahead([(entry.ref[1:], number) for number in following])
-        for offset, start, length in pieces:
-            self._copy(entry.ref[1:], layout, out, offset - first, start, length, keys)
-        return bytes(out)
-
-    def _ahead(self, keys: list) -> None:
-        """In one request; only when half of it is missing, so that reading on does not ask for every window by itself."""
-        missing = [key for key in keys if not self._windows.has(key)]
-        if missing and 2 * len(missing) >= len(keys):
-            self.ahead(self._windows.bring, missing)
-
-    def _copy(self, ref: tuple, layout: Layout, out: bytearray, at: int, start: int, length: int, keys: list) -> None:
-        for number in _windows(layout, start, start + length):
-            data = self._windows.take((ref, number), keys)
-            begin = layout.start(number * _per_window(layout))
-            low, high = max(start, begin), min(start + length, begin + len(data))
-            out[at + low - start : at + high - start] = memoryview(data)[low - begin : high - begin]
-
-    def _layout(self, ref: tuple, held: Held) -> Layout:
-        with held.lock:
-            if held.layout is None:
-                lengths = None
-                if not computable(held.file):
-                    count = data_chunks(held.file.runs)
-                    lengths = self._link.run(lambda session: Contents(session).lengths(ref, count))
-                held.layout = Layout(held.file, lengths)
-            return held.layout
-
-    def _fetch_windows(self, keys: list) -> dict:
-        rows = []
-        for ref, number in keys:
-            held = self._files.take(ref)
-            layout = self._layout(ref, held)
-            first = number * _per_window(layout)
-            rows.append((ref, held.file, first, min(_per_window(layout), layout.chunks - first)))
-        came = self._link.run(lambda session: list(Contents(session).chunks(rows)))
-        found: dict = {}
-        for key, (data, _, problem) in zip(keys, came, strict=True):
-            found[key] = AgentError("LOST", problem) if problem else data
-        return found
-
-    # -- file objects
-
-    def _fetch_files(self, refs: list) -> dict:
-        came = self._link.run(lambda session: list(Contents(session).files(refs)))
-        return {
-            ref: AgentError("LOST", file) if isinstance(file, str) else Held(file) for ref, file in zip(refs, came, strict=True)
-        }
-
 
 def _key(entry) -> tuple:
     return entry.ref[1:], entry.size
-
-
-def _same_size(file, size: int) -> None:
-    if file.size != size:
-        raise AgentError("LOST", f"file object: expected {size} bytes as its entry says, got {file.size}")
-
-
-def _per_window(layout: Layout) -> int:
-    """Chunks in one window."""
-    return max(1, _WINDOW_BYTES // layout.chunk_bytes)
-
-
-def _windows(layout: Layout, start: int, end: int) -> range:
-    """Numbers of the windows that hold bytes start .. end-1 of the data."""
-    count = _per_window(layout)
-    return range(layout.chunk(start) // count, layout.chunk(end - 1) // count + 1)
 
 
 def _whole(file, data: bytes, lengths: list) -> bytes:
