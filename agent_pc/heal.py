@@ -9,6 +9,7 @@ import stat
 from typing import Any
 
 from agent_pc import packs
+from agent_pc.bdm import librsync
 from agent_pc.cache import Cache, NodeSource
 from agent_pc.exits import AgentError, Cut
 from agent_pc.fdm import nodes
@@ -96,5 +97,5 @@ def _item(want, paths: dict, cache: Cache) -> bytes | None:
 def _pack(run: list) -> bytes:
     first = run[0][0]
     items = [item for _, item in run]
-    rows = [(len(item), 0, packs.blake(item)) for item in items]
-    return packs.build(first.kind, first.group, first.index, rows, items)
+    sums = [librsync.sums(item, len(item)) for item in items]
+    return packs.build(first.kind, first.group, first.index, sums, items)

@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import struct
 import threading
 
 import zstandard
@@ -13,7 +12,6 @@ from firmware.formats import pack
 from firmware.formats.record import FormatError
 
 LEVEL = 1  # zstd; higher ones cost more time than a LAN saves
-_ITEM = struct.Struct(pack.ITEM.code)
 _local = threading.local()
 
 
@@ -22,8 +20,8 @@ def blake(data) -> bytes:
     return hashlib.blake2b(data, digest_size=32).digest()
 
 
-def build(kind: int, group: int, first: int, rows: list, buffers: list) -> bytes:
-    """A pack of items `rows` [(length, weak, hash)] whose bytes are `buffers` one after the other."""
+def build(kind: int, group: int, first: int, sums: list, buffers: list) -> bytes:
+    """A pack of items, whose bytes are `buffers` one after the other and whose table is `sums` (bdm.sums.Sums) likewise."""
     raw = buffers[0] if len(buffers) == 1 else b"".join(buffers)
     raw_bytes = len(raw)
     codec, payload = pack.RAW, raw
@@ -31,8 +29,8 @@ def build(kind: int, group: int, first: int, rows: list, buffers: list) -> bytes
         packed = _compressor().compress(raw)
         if len(packed) < raw_bytes:
             codec, payload = pack.ZSTD, packed
-    head = pack.HEADER.pack(kind, codec, len(rows), group, first, raw_bytes, len(payload))
-    return b"".join((head, b"".join([_ITEM.pack(*row) for row in rows]), payload))
+    head = pack.HEADER.pack(kind, codec, sum([part.count for part in sums]), group, first, raw_bytes, len(payload))
+    return b"".join((head, *[part.lengths() for part in sums], *[part.rows for part in sums], payload))
 
 
 def _compressor() -> zstandard.ZstdCompressor:
@@ -49,17 +47,21 @@ def _decompressor() -> zstandard.ZstdDecompressor:
 
 
 class Opened:
-    """A pack after all checks. `raw`: memoryview of the items; `lengths`, `hashes`: of each; `offsets`: where each begins, and
-    the end; `kind`, `first`, `group`."""
+    """A pack after all checks. `raw`: memoryview of the items; `lengths`: of each; `offsets`: where each begins, and the end;
+    `kind`, `first`, `group`."""
 
-    def __init__(self, header, raw, lengths: list, hashes: list):
+    def __init__(self, header, body, raw, lengths: tuple):
         self.kind = header.kind
         self.group = header.group
         self.first = header.first
         self.raw = raw
         self.lengths = lengths
-        self.hashes = hashes
         self.offsets = list(itertools.accumulate(lengths, initial=0))
+        self._body = body
+
+    def sums(self, first: int, end: int) -> memoryview:
+        """SUMs of items first .. end-1, one after the other."""
+        return pack.sums(self._body, first, end)
 
     def items(self, first: int = 0, end: int | None = None) -> list:
         """A memoryview for each item from `first` to before `end`."""
@@ -68,16 +70,21 @@ class Opened:
 
 
 def open_pack(body) -> Opened:
-    """Check and decode a pack that came, and the hash of every item. Raises AgentError(PROTOCOL), or LOST for a wrong hash."""
+    """Check and decode a pack that came, and every item against its SUM. Raises AgentError(PROTOCOL), or LOST for a wrong one."""
     try:
-        header, table, payload = pack.check(body)
+        header, lengths, payload = pack.check(body)
     except FormatError as error:
         raise AgentError("PROTOCOL", f"appliance: {error}") from None
     view = memoryview(body)
     raw = view[payload:] if header.codec == pack.RAW else memoryview(_decode(view[payload:], header.raw_bytes))
-    rows = [_ITEM.unpack_from(view, at) for at in range(table, payload, _ITEM.size)]
-    opened = Opened(header, raw, [row[0] for row in rows], [row[2] for row in rows])
-    _verify(opened)
+    opened = Opened(header, view, raw, lengths)
+    for first, end, size in pack.stretches(lengths):
+        piece = raw[opened.offsets[first] : opened.offsets[end]]
+        made = librsync.sums(piece, size).rows if size else pack.NOTHING * (end - first)
+        if made != opened.sums(first, end):
+            raise AgentError(
+                "LOST", "appliance: an item of a pack failed its check; try again, then `store check` on the appliance"
+            )
     return opened
 
 
@@ -92,18 +99,3 @@ def _decode(payload, raw_bytes: int) -> bytes:
     if len(raw) != raw_bytes:
         raise AgentError("PROTOCOL", f"appliance: pack: expected {raw_bytes} bytes, got {len(raw)}")
     return raw
-
-
-def _verify(opened: Opened) -> None:
-    """Equal chunks go through librsync in one call, others through hashlib."""
-    lengths = opened.lengths
-    step = lengths[0] if lengths else 0
-    even = lengths[:-1].count(step) == len(lengths) - 1
-    if len(lengths) > 3 and even and 0 < lengths[-1] <= step:
-        came = [row[2] for row in librsync.rows(opened.raw, step)]
-    else:
-        came = [blake(item) for item in opened.items()]
-    if came != opened.hashes:
-        raise AgentError(
-            "LOST", "appliance: an item of a pack failed its check; try again, then `store check` on the appliance"
-        )

@@ -10,6 +10,13 @@ class Processor:
         """BLAKE2b (RFC 7693), optionally keyed."""
         raise NotImplementedError
 
+    def sums(self, buffer, chunk_bytes: int):
+        """For each chunk of `buffer` (the last one shorter) 36 bytes: RabinKarp rolling sum as librsync, big-endian, and BLAKE2b-256.
+
+        One call for all of them. Valid until the next call; empty for no bytes.
+        """
+        raise NotImplementedError
+
     def hasher(self):
         """A `Hasher`: unkeyed BLAKE2b-256 of what `update` is fed."""
         raise NotImplementedError

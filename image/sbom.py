@@ -24,6 +24,7 @@ LICENCES = {
     "libgomp1": "GPL-3.0-or-later WITH GCC-exception-3.1",
     "libisal2": "BSD-3-Clause",
     "liblmdb0": "OLDAP-2.8",
+    "librsync2t64": "LGPL-2.1-or-later",
     "libmbedcrypto16": "Apache-2.0 OR GPL-2.0-or-later",
     "libmbedtls21": "Apache-2.0 OR GPL-2.0-or-later",
     "libssl3t64": "Apache-2.0",

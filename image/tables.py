@@ -14,6 +14,7 @@ PACKAGES = (
     "libiscsi7",
     "liblmdb0",
     "libmbedtls21",
+    "librsync2t64",
     "libssl3t64",
     "liburing2",
     "libzstd1",
@@ -32,6 +33,7 @@ LIBRARIES = (
     "libmbedcrypto.so.16",
     "libmbedtls.so.21",
     "libmbedx509.so.7",
+    "librsync.so.2",
     "libssl.so.3",
     "libzstd.so.1",
 )

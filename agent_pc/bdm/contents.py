@@ -4,17 +4,25 @@ Ref: firmware/formats/fileobject.py for the signature.
 """
 
 import errno
+import functools
 import hashlib
+import itertools
 import os
 import struct
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor, wait
 
 from agent_pc.bdm import librsync
+from agent_pc.bdm.sums import Sums
 from firmware.formats import limits
 
 BLOCK_BYTES = limits.PACK_AIM_BYTES  # read at a time: a multiple of every chunk size, and one pack
 EXTENTS = 16384  # a file in more pieces is read as if it had no holes: its runs must fit a file object
-_HOLE = struct.Struct("<24xQ")
+_HOLE = struct.Struct("<28xQ")
 _BLOCK_UNIT = 512  # of st_blocks
+_STRETCH_BYTES = 4 * BLOCK_BYTES  # handed to a thread at a time
+_HASHERS = 2
+_AHEAD = 3  # stretches
 
 
 def extents(handle: int, status: os.stat_result) -> list:
@@ -56,6 +64,45 @@ def blocks(handle: int, offset: int, length: int):
         offset += len(block)
 
 
+def summed(handle: int, offset: int, length: int, chunk_bytes: int):
+    """As `blocks`, each with its Sums. Of a long extent two threads read and hash stretches ahead."""
+    if length <= _STRETCH_BYTES:
+        for block in blocks(handle, offset, length):
+            yield block, librsync.sums(block, chunk_bytes)
+        return
+    starts = iter(range(offset, offset + length, _STRETCH_BYTES))
+    coming: deque = deque()
+
+    def ask() -> None:
+        for start in itertools.islice(starts, 1):
+            wanted = min(_STRETCH_BYTES, offset + length - start)
+            coming.append((wanted, _pool().submit(_stretch, handle, start, wanted, chunk_bytes)))
+
+    for _ in range(_AHEAD):
+        ask()
+    try:
+        while coming:
+            wanted, work = coming.popleft()
+            found = work.result()
+            ask()
+            yield from found
+            if sum([len(block) for block, _ in found]) < wanted:
+                return
+    finally:
+        for _, work in coming:
+            work.cancel()
+        wait([work for _, work in coming])  # they read from `handle`
+
+
+def _stretch(handle: int, offset: int, length: int, chunk_bytes: int) -> list:
+    return [(block, librsync.sums(block, chunk_bytes)) for block in blocks(handle, offset, length)]
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash")
+
+
 class Signer:
     """Signature of a file from its pieces in order."""
 
@@ -69,14 +116,14 @@ class Signer:
             self._hash.update(_HOLE.pack(offset - self.end))
             self.end = offset
 
-    def rows(self, rows: list) -> None:
-        """Canonical chunks [(length, weak, hash)]."""
-        self._hash.update(b"".join([row[2] for row in rows]))
-        self.end += sum([row[0] for row in rows])
+    def sums(self, sums: Sums) -> None:
+        """Canonical chunks."""
+        self._hash.update(sums.rows)
+        self.end += sums.length
 
-    def known(self, hashes: bytes, length: int) -> None:
-        """Canonical chunks of `length` bytes together by their hashes, one after the other."""
-        self._hash.update(hashes)
+    def known(self, rows: bytes, length: int) -> None:
+        """Canonical chunks of `length` bytes together by their SUMs, one after the other."""
+        self._hash.update(rows)
         self.end += length
 
     def digest(self, size: int) -> bytes:
@@ -94,8 +141,8 @@ def signature(handle: int, found: list, size: int, chunk_bytes: int, signer: Sig
         return signer.digest(size) if len(data) == size else None
     for offset, length in found:
         signer.extent(offset)
-        for block in blocks(handle, offset, length):
-            signer.rows(librsync.rows(block, chunk_bytes))
+        for _, sums in summed(handle, offset, length, chunk_bytes):
+            signer.sums(sums)
         if signer.end != offset + length:
             return None
     return signer.digest(size)

@@ -1,20 +1,21 @@
 """Binding to librsync 2.3 (the C library): RabinKarp and BLAKE2b signatures, deltas. Called by agent_pc/bdm and agent_pc/packs.
 
 Ref: librsync.h, `rs_sig_begin`, `rs_loadsig_begin`, `rs_delta_begin`, `rs_job_iter`; prototab.h for the delta's commands.
-Its BLAKE2 with strong_len 32 is BLAKE2b-256, so one pass gives both parts of a chunk's row.
+Its BLAKE2 with strong_len 32 is BLAKE2b-256, so one pass gives a pack's SUMs.
 """
 
 import ctypes
 import struct
 
+from agent_pc.bdm.sums import Sums
 from agent_pc.exits import AgentError
+from firmware.formats import pack
 
 _SONAME = "librsync.so.2"
 _RK_BLAKE2 = 0x72730147
 _STRONG_BYTES = 8  # of a fingerprint in a set
 _DONE, _BLOCKED = 0, 1
 _SIG_HEAD = struct.Struct(">III")
-_SIG_ROW = struct.Struct(">I32s")
 _SET_ROW = struct.Struct(">I8s")
 _SMALL_BYTES = 1 << 15  # up to here a call is shorter than giving the interpreter away and getting it back
 _OUT_BYTES = 1 << 17
@@ -75,39 +76,42 @@ def _fail(what: str, result: int) -> AgentError:
     return AgentError("INTERNAL", f"librsync: {what}: {_held.rs_strerror(result).decode()}")
 
 
-def _address(data) -> tuple:
-    """(address, what keeps it alive) of any contiguous buffer, also a read-only one."""
-    if isinstance(data, bytes):
-        return ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value, data
-    view = memoryview(data)
-    if view.readonly:
-        copy = bytes(view)
-        return ctypes.cast(ctypes.c_char_p(copy), ctypes.c_void_p).value, copy
-    array = (ctypes.c_char * view.nbytes).from_buffer(view)
-    return ctypes.addressof(array), array
+class _View(ctypes.Structure):
+    """`Py_buffer`; only `buf` matters here, the rest is room."""
+
+    _fields_ = (("buf", ctypes.c_void_p), ("obj", ctypes.c_void_p), ("room", ctypes.c_byte * 96))
 
 
-def rows(data, chunk_bytes: int) -> list:
-    """[(length, weak, BLAKE2b-256)] of `data` cut in chunks, the last one shorter. Empty for no data."""
+_get_buffer = ctypes.pythonapi.PyObject_GetBuffer
+_get_buffer.argtypes = (ctypes.py_object, ctypes.c_void_p, ctypes.c_int)
+_release_buffer = ctypes.pythonapi.PyBuffer_Release
+_release_buffer.argtypes = (ctypes.c_void_p,)
+
+
+def _address(data) -> int:
+    """Address of the first byte of a contiguous buffer, which the caller keeps alive."""
+    view = _View()
+    where = ctypes.addressof(view)
+    _get_buffer(data, where, 0)
+    _release_buffer(where)
+    return view.buf or 0
+
+
+def sums(data, chunk_bytes: int) -> Sums:
+    """Of `data` cut in chunks, the last one shorter. No data is one item of no bytes."""
     length = len(data)
     if not length:
-        return []
+        return Sums(chunk_bytes, 1, 0, pack.NOTHING)
     count = -(-length // chunk_bytes)
     library = _held if length <= _SMALL_BYTES else _free
-    out = ctypes.create_string_buffer(_SIG_HEAD.size + count * _SIG_ROW.size)
-    address, alive = _address(data)
-    buffers = _Buffers(address, length, 1, ctypes.addressof(out), len(out))
+    out = bytearray(_SIG_HEAD.size + count * pack.SUM.size)
+    buffers = _Buffers(_address(data), length, 1, _address(out), len(out))
     job = _held.rs_sig_begin(chunk_bytes, 32, _RK_BLAKE2)
     result = library.rs_job_iter(job, ctypes.addressof(buffers))
     _held.rs_job_free(job)
-    del alive
     if result != _DONE or buffers.avail_out:
         raise _fail("signature", result)
-    last = length - (count - 1) * chunk_bytes
-    found = _SIG_ROW.iter_unpack(memoryview(out)[_SIG_HEAD.size :])
-    table = [(chunk_bytes, weak, strong) for weak, strong in found]
-    table[-1] = (last, *table[-1][1:])
-    return table
+    return Sums(chunk_bytes, count, length - (count - 1) * chunk_bytes, bytes(memoryview(out)[_SIG_HEAD.size :]))
 
 
 class SumSet:
@@ -117,11 +121,9 @@ class SumSet:
         signature = _SIG_HEAD.pack(_RK_BLAKE2, chunk_bytes, _STRONG_BYTES) + b"".join([_SET_ROW.pack(*row) for row in prints])
         self.handle = ctypes.c_void_p()
         job = _held.rs_loadsig_begin(ctypes.addressof(self.handle))
-        address, alive = _address(signature)
-        buffers = _Buffers(address, len(signature), 1, None, 0)
+        buffers = _Buffers(_address(signature), len(signature), 1, None, 0)
         result = _free.rs_job_iter(job, ctypes.addressof(buffers))
         _held.rs_job_free(job)
-        del alive
         if result == _DONE:
             result = _free.rs_build_hash_table(self.handle)
         if result != _DONE:
@@ -145,8 +147,7 @@ class Delta:
 
     def feed(self, data, last: bool) -> list:
         """Commands that are certain after `data`; `last`: no data follows."""
-        address, alive = _address(data) if len(data) else (None, None)
-        buffers = _Buffers(address, len(data), 1 if last else 0, None, 0)
+        buffers = _Buffers(_address(data) if len(data) else None, len(data), 1 if last else 0, None, 0)
         out: list[bytes] = [self._rest]
         while True:
             buffers.next_out = ctypes.addressof(self._out)
@@ -158,7 +159,6 @@ class Delta:
             out.append(ctypes.string_at(self._out, came))
             if result == _DONE or (not buffers.avail_in and not last and came < _OUT_BYTES):
                 break
-        del alive
         return self._parse(b"".join(out))
 
     def _parse(self, stream: bytes) -> list:

@@ -5,12 +5,11 @@ import struct
 from firmware.formats import message
 
 PRINT = struct.Struct(message.PRINT.code)
-_STRONG = 8
 
 
 def pack(rows: list) -> bytes:
-    """Packed rows of [(length, weak, strong of 8 bytes or more)]."""
-    return b"".join([PRINT.pack(length, weak, strong[:_STRONG]) for length, weak, strong in rows])
+    """Packed rows of [(length, weak, strong of 8 bytes)]."""
+    return b"".join([PRINT.pack(*row) for row in rows])
 
 
 def unpack(packed: bytes) -> list:

@@ -1,10 +1,10 @@
 """Reads one file for the backup, as messages for the packer. Runs in the reader threads; started by agent_pc/backup.py.
 
-("chunks", buffer, rows)      new chunks: rows [(length, weak, hash)] of buffer
-("held", first, rows)         chunks that arrived before a cut of the connection
+("chunks", buffer, sums)      new chunks: Sums of buffer
+("held", first, sums)         chunks that arrived before a cut of the connection
 ("runs", runs, prints)        chunks that the appliance holds
-("early", key, buffer, rows)  new chunks of a later place, before they are lost (guard.ahead)
-("late", key, first, rows)    this is their place, or that of some of them
+("early", key, buffer, sums)  new chunks of a later place, before they are lost (guard.ahead)
+("late", key, first, sums)    this is their place, or that of some of them
 ("hole", length)
 ("restart",)                  the file changed: forget what came
 ("same",)                     contents are those of the old version
@@ -17,7 +17,7 @@ import os
 from agent_pc.afm import plain
 from agent_pc.afm.guard import Frozen
 from agent_pc.afm.sources import Sources
-from agent_pc.bdm import contents, librsync
+from agent_pc.bdm import contents
 from agent_pc.bdm.difference import Difference, Misfit
 from agent_pc.fda import difference as written
 from agent_pc.guard import ahead
@@ -54,7 +54,7 @@ def read(
     """Yield the messages of one file. `old` (bdm.old.Old) is differenced against; `untouched`: size and time are those of `old`.
 
     `fda` (fda.accelerator.Accelerator) may know what was written since `old`. `held`: the file is frozen already, and stays so.
-    `begun` [(first, rows)]: chunks from its start that arrived, if its stat is still `expected`.
+    `begun` [(first, Sums)]: chunks from its start that arrived, if its stat is still `expected`.
     """
     sources = sources or Sources()
     for attempt in range(_TRIES):
@@ -180,7 +180,7 @@ def _whole(reading: _Reading):
         signer.extent(offset)
         for message in ahead.messages(reading.handle, offset, length, chunk_bytes):
             if message[0] != "early":
-                signer.rows(message[-1])
+                signer.sums(message[-1])
             messages.append(message)
             if size > contents.BLOCK_BYTES:
                 yield from messages
@@ -202,14 +202,16 @@ def _whole(reading: _Reading):
 def _continued(reading: _Reading, signer: contents.Signer, chunk_bytes: int) -> tuple:
     """(messages, extents that are left) of a file without holes whose start arrived before a cut; all of it if it is another one."""
     size = reading.status.st_size
-    lengths = [row[0] for _, rows in reading.begun for row in rows]
-    regular = all(length == chunk_bytes for length in lengths[:-1]) and sum(lengths) in (size, len(lengths) * chunk_bytes)
-    if reading.old is not None or reading.found != [(0, size)] or not regular or sum(lengths) > size:
+    parts = [sums for _, sums in reading.begun]
+    came = sum([sums.length for sums in parts])
+    full = [sums.chunk == sums.last == chunk_bytes for sums in parts]
+    regular = all(full[:-1]) and (came == size or all(full)) and all(sums.chunk == chunk_bytes for sums in parts)
+    if reading.old is not None or reading.found != [(0, size)] or not regular or came > size:
         return [], reading.found
-    for _, rows in reading.begun:
-        signer.rows(rows)
+    for sums in parts:
+        signer.sums(sums)
     left = [(signer.end, size - signer.end)] if signer.end < size else []
-    return [("held", first, rows) for first, rows in reading.begun], left
+    return [("held", first, sums) for first, sums in reading.begun], left
 
 
 def _differ(reading: _Reading, difference: Difference):
@@ -222,7 +224,7 @@ def _differ(reading: _Reading, difference: Difference):
         if offset > at:
             yield "hole", offset - at
         signer.extent(offset)
-        yield from difference.extent(_signed(contents.blocks(reading.handle, offset, length), signer, chunk_bytes))
+        yield from difference.extent(offset, _signed(contents.summed(reading.handle, offset, length, chunk_bytes), signer))
         at = offset + length
         if signer.end != at:
             size = signer.end
@@ -235,11 +237,11 @@ def _differ(reading: _Reading, difference: Difference):
     return reading.finish(size, chunk_bytes, fileobject.IRREGULAR if difference.irregular else 0, digest)
 
 
-def _signed(blocks, signer: contents.Signer, chunk_bytes: int):
-    """The same blocks; canonical chunks are signed on the way."""
-    for block in blocks:
-        signer.rows(librsync.rows(block, chunk_bytes))
-        yield block
+def _signed(pairs, signer: contents.Signer):
+    """The same (block, Sums); canonical chunks are signed on the way."""
+    for pair in pairs:
+        signer.sums(pair[1])
+        yield pair
 
 
 _STRATEGIES = (_regions, _equal, _sliding, _whole)

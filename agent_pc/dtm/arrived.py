@@ -13,13 +13,12 @@ from bisect import bisect_left
 from collections import deque
 from itertools import takewhile
 
+from agent_pc.bdm.sums import Sums
 from agent_pc.fdm.task import Task
 from firmware.formats import pack
 
 _IDENTITY = struct.Struct("<QQQqq")
 _DIGEST_BYTES = 16
-_ROW = struct.Struct("<II32s")
-_PACKED_ROWS = 512  # a finished file of more chunks is noted packed
 
 
 class _Digests:
@@ -50,34 +49,18 @@ class _Digests:
 
 
 class _Chunks:
-    """Chunks of one file as they were numbered: [(first, rows)]; `plain`: they are the file from its start, without a gap."""
+    """Chunks of one file as they were numbered: `noted` [(first, Sums)]; `plain`: they are the file from its start, without a gap."""
 
-    __slots__ = ("_packed", "_rows", "key", "plain")
+    __slots__ = ("key", "noted", "plain")
 
     def __init__(self, key: bytes):
         self.key = key
         self.plain = True
-        self._rows: list = []
-        self._packed: list = []
-
-    def add(self, first: int, rows: list) -> None:
-        self._rows.append((first, rows))
-
-    def shrink(self) -> None:
-        """The file is complete: it may take a while until it is known to have arrived."""
-        if sum([len(rows) for _, rows in self._rows]) > _PACKED_ROWS:
-            self._packed = [(first, b"".join([_ROW.pack(*row) for row in rows])) for first, rows in self._rows]
-            self._rows = []
-
-    def all(self) -> list:
-        """[(first, rows)]."""
-        return self._rows or [(first, list(_ROW.iter_unpack(rows))) for first, rows in self._packed]
+        self.noted: list = []
 
     def end(self) -> int:
         """Number of the chunk after its last one."""
-        noted = [(first, len(rows)) for first, rows in self._rows]
-        noted += [(first, len(rows) // _ROW.size) for first, rows in self._packed]
-        return max([first + count for first, count in noted], default=0)
+        return max([first + sums.count for first, sums in self.noted], default=0)
 
 
 class Arrived:
@@ -92,8 +75,8 @@ class Arrived:
         self._nodes = _Digests(grant.next_node - len(nodes) // _DIGEST_BYTES if grant else 0, nodes)
         self._recent: deque = deque()  # (index, body, label, _Chunks) of file objects that may not have arrived
         self._current = _Chunks(b"")
-        self._begun: dict = {}  # key -> [(first, rows)] of a file's start
-        self._held: dict = {}  # joined hashes of a stretch of chunks -> first
+        self._begun: dict = {}  # key -> [(first, Sums)] of a file's start
+        self._held: dict = {}  # sums of a stretch of chunks -> first
 
     def resumed(self, grant) -> "Arrived":
         """For the next connection, whose GRANT this is. Threads of the one before may still write to this one."""
@@ -119,13 +102,13 @@ class Arrived:
 
     def _take_up(self, chunks: _Chunks, next_data: int) -> None:
         def arrived(row: tuple) -> bool:
-            return row[0] + len(row[1]) <= next_data
+            return row[0] + row[1].count <= next_data
 
-        noted = chunks.all()
+        noted = chunks.noted
         if chunks.plain and chunks.key:
             self._begun[chunks.key] = list(takewhile(arrived, noted))
-        for first, rows in filter(arrived, noted):
-            self._held[_joined(rows)] = first
+        for first, sums in filter(arrived, noted):
+            self._held[sums.rows] = first
 
     # -- what is good for something
 
@@ -135,12 +118,12 @@ class Arrived:
         return None if index is None else ((self.group, index), self._labels[index - self._files.first])
 
     def begun(self, task: Task) -> list:
-        """[(first, rows)]: chunks from the start of the file that were sent."""
+        """[(first, Sums)]: chunks from the start of the file that were sent."""
         return self._begun.get(self._key(task.status), []) if self._begun else []
 
-    def chunks(self, rows: list) -> int | None:
+    def chunks(self, sums: Sums) -> int | None:
         """Number of the first of these chunks, if they arrived in this order."""
-        return self._held.get(_joined(rows)) if self._held else None
+        return self._held.get(sums.rows) if self._held else None
 
     def node(self, digest: bytes) -> int | None:
         """Index of a node by the digest (16 bytes) of its body."""
@@ -152,8 +135,8 @@ class Arrived:
         """The chunks that come now are this file's."""
         self._current = _Chunks(self._key(task.status) if task.group is None else b"")
 
-    def numbered(self, first: int, rows: list) -> None:
-        self._current.add(first, rows)
+    def numbered(self, first: int, sums: Sums) -> None:
+        self._current.noted.append((first, sums))
 
     def broken(self) -> None:
         """The file is not made of its own chunks in order."""
@@ -164,7 +147,6 @@ class Arrived:
         chunks, self._current = self._current, _Chunks(b"")
         sure = task.group is None and not outcome.changed and not outcome.entry_flags
         chunks.key = self._key(outcome.status) if sure else bytes(_DIGEST_BYTES)
-        chunks.shrink()
         self._recent.append((index, body, outcome.label, chunks))
         self._files.rows += chunks.key
         self._labels.append(outcome.label)
@@ -182,7 +164,3 @@ class Arrived:
         """The file and its state; contents that differ have another one, as far as a stat can tell."""
         identity = _IDENTITY.pack(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         return hashlib.blake2b(identity, digest_size=_DIGEST_BYTES, key=self._salt).digest()
-
-
-def _joined(rows: list) -> bytes:
-    return b"".join([row[2] for row in rows])

@@ -5,7 +5,7 @@ import struct
 
 from agent_pc.afm.waiting import Settle
 from agent_pc.bdm import likeness
-from agent_pc.bdm import prints as sets
+from agent_pc.bdm.sums import Sums
 from agent_pc.fdm import nodes
 from agent_pc.fdm.task import Directory, Link, Task
 from firmware.formats import dtf, fileobject, limits
@@ -128,11 +128,11 @@ class Assembly:
                 shown += len(message[2])
                 self._progress.done(len(message[2]))
             elif kind == "held":
-                parts.add(self._packer.group, message[1], len(message[2]))
+                parts.add(self._packer.group, message[1], message[2].count)
                 parts.prints.append(message[2])
                 self._arrived.numbered(message[1], message[2])
             elif kind == "late":
-                parts.add(self._packer.group, parts.early[message[1]] + message[2], len(message[3]))
+                parts.add(self._packer.group, parts.early[message[1]] + message[2], message[3].count)
                 parts.prints.append(message[3])
             elif kind == "runs":
                 self._arrived.broken()
@@ -153,18 +153,18 @@ class Assembly:
                 return parts, message[1]
         return parts, "reading ended early"
 
-    def _chunks(self, parts: _Parts, buffer, rows: list) -> None:
-        parts.add(self._packer.group, self._number(buffer, rows), len(rows))
-        parts.prints.append(rows)
+    def _chunks(self, parts: _Parts, buffer, sums: Sums) -> None:
+        parts.add(self._packer.group, self._number(buffer, sums), sums.count)
+        parts.prints.append(sums)
 
-    def _number(self, buffer, rows: list) -> int:
+    def _number(self, buffer, sums: Sums) -> int:
         """Of the first of new chunks: they are sent, unless they arrived before a cut."""
-        first = self._arrived.chunks(rows)
+        first = self._arrived.chunks(sums)
         if first is None:
-            first = self._packer.chunks(buffer, rows)
-            self._counts.chunks += len(rows)
+            first = self._packer.chunks(buffer, sums)
+            self._counts.chunks += sums.count
             self._counts.chunk_bytes += len(buffer)
-        self._arrived.numbered(first, rows)
+        self._arrived.numbered(first, sums)
         return first
 
     def _finish(self, task: Task, parts: _Parts, outcome) -> None:
@@ -185,7 +185,7 @@ class Assembly:
         ref = self._packer.file(body)
         self._arrived.filed(ref[1], task, outcome, body)
         if parts.chunks >= _CACHED_CHUNKS:
-            packed = [part if isinstance(part, bytes) else sets.pack(part) for part in parts.prints]
+            packed = [part if isinstance(part, bytes) else part.prints() for part in parts.prints]
             prints = b"".join(packed)
             self._cache.add_file(ref, body, prints, outcome.chunk_bytes, likeness.samples(prints, outcome.chunk_bytes))
             if task.modified and task.old is not None:

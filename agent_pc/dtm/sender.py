@@ -32,10 +32,10 @@ class Sender:
         self._spoke = time.monotonic()
         self.packs = 0
 
-    def send(self, kind: int, group: int, first: int, rows: list, buffers: list) -> None:
+    def send(self, kind: int, group: int, first: int, sums: list, buffers: list) -> None:
         """Queue a pack; waits while the queue is full."""
-        files = len(rows) if kind == pack.FILES else 0
-        self._queue.put((files, self._pool.submit(packs.build, kind, group, first, rows, buffers)))
+        files = sum([part.count for part in sums]) if kind == pack.FILES else 0
+        self._queue.put((files, self._pool.submit(packs.build, kind, group, first, sums, buffers)))
 
     def finish(self) -> None:
         """No more packs."""

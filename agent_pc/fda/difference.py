@@ -6,10 +6,11 @@ which nothing was written, are the same. Everything else is read, hashed and, if
 
 import os
 
-from agent_pc.bdm import contents, librsync
+from agent_pc.bdm import contents
 from agent_pc.bdm import prints as sets
+from agent_pc.bdm.alike import alike, stretches
 from agent_pc.fda.accelerator import Tracked
-from agent_pc.fda.hashes import HASH_BYTES
+from agent_pc.fda.hashes import SUM_BYTES
 
 
 class _Plan:
@@ -92,25 +93,14 @@ def _read(tracked: Tracked, old, signer, ordinal, start: int, end: int):
     """Read start .. end-1; chunks that equal the old one at their place are not sent."""
     held = tracked.held
     assert held is not None
-    for block in contents.blocks(tracked.handle, start, end - start):
-        rows = librsync.rows(block, held.chunk_bytes)
-        signer.rows(rows)
-        before = held.hashes(ordinal, len(rows)) if ordinal is not None else b""
-        alike = [before[at * HASH_BYTES : (at + 1) * HASH_BYTES] == row[2] for at, row in enumerate(rows)]
-        yield from _stretches(old, block, rows, alike, ordinal)
-        ordinal = ordinal + len(rows) if ordinal is not None else None
-
-
-def _stretches(old, block: bytes, rows: list, alike: list, ordinal):
-    """Messages for consecutive chunks that are alike the old ones, or not."""
-    first = at = 0
-    while first < len(rows):
-        last, length = first, 0
-        while last < len(rows) and alike[last] == alike[first]:
-            length += rows[last][0]
-            last += 1
-        if alike[first]:
-            yield "runs", old.refs(ordinal + first, last - first), sets.part(old.prints, ordinal + first, last - first)
-        else:
-            yield "chunks", block[at : at + length], rows[first:last]
-        first, at = last, at + length
+    for block, sums in contents.summed(tracked.handle, start, end - start, held.chunk_bytes):
+        signer.sums(sums)
+        if ordinal is None:
+            yield "chunks", block, sums
+            continue
+        for first, stop, known in stretches(alike(sums.rows, held.sums(ordinal, sums.count), SUM_BYTES)):
+            if known:
+                yield "runs", old.refs(ordinal + first, stop - first), sets.part(old.prints, ordinal + first, stop - first)
+            else:
+                yield "chunks", block[first * sums.chunk : stop * sums.chunk], sums.part(first, stop)
+        ordinal += sums.count

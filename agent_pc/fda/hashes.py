@@ -1,24 +1,27 @@
-"""Chunk hashes of large files as they were backed up last, in full, on this PC: with them a file object that reuses most of an old one
+"""Chunk sums of large files as they were backed up last, in full, on this PC: with them a file object that reuses most of an old one
 still gets the exact signature, which the appliance verifies against what it holds. Used by fda.accelerator and fda.difference.
 
-A file `<signature>` in the state directory: hashes (32 bytes a chunk), extents, tail. It proves itself: its parts give the signature
-that is its name, or it is not used. 32 bytes a chunk are 4 MiB for a file of 1 GiB.
+A file `<signature>` in the state directory: SUMs (36 bytes a chunk), extents, tail. It proves itself: its parts give the signature
+that is its name, or it is not used. 36 bytes a chunk are 4.5 MiB for a file of 1 GiB.
 """
 
 import os
 import struct
 
 from agent_pc.bdm import contents
+from agent_pc.bdm.sums import Sums
+from firmware.formats import pack
 
-HASH_BYTES = 32
+SUM_BYTES = pack.SUM.size
 _EXTENT = struct.Struct("<QQ")  # offset, length
 _TAIL = struct.Struct("<QIIII8s")  # size, chunk bytes, extents, chunks, age, magic
-_MAGIC = b"BobbinHs"
+_NAME_CHARS = 64
+_MAGIC = b"BobbinSs"
 _READ_ROWS = 4096
 
 
 class Held:
-    """Hashes of one version. `extents` [(offset, length, first chunk)]; `age`: accelerated backups since it was read in full."""
+    """Sums of one version. `extents` [(offset, length, first chunk)]; `age`: accelerated backups since it was read in full."""
 
     def __init__(self, file, size: int, chunk_bytes: int, extents: list, chunks: int, age: int):
         self._file = file
@@ -28,17 +31,17 @@ class Held:
         self.chunks = chunks
         self.age = age
 
-    def hashes(self, first: int, count: int) -> bytes:
-        """Of chunks first .. first+count-1, 32 bytes each."""
-        found = os.pread(self._file.fileno(), count * HASH_BYTES, first * HASH_BYTES)
-        if len(found) != count * HASH_BYTES:
-            raise OSError(0, "the file of chunk hashes ended early")
+    def sums(self, first: int, count: int) -> bytes:
+        """Of chunks first .. first+count-1, one after the other."""
+        found = os.pread(self._file.fileno(), count * SUM_BYTES, first * SUM_BYTES)
+        if len(found) != count * SUM_BYTES:
+            raise OSError(0, "the file of chunk sums ended early")
         return found
 
     def parts(self, first: int, count: int):
-        """As `hashes`, in pieces of bounded length."""
+        """As `sums`, in pieces of bounded length."""
         for at in range(first, first + count, _READ_ROWS):
-            yield self.hashes(at, min(_READ_ROWS, first + count - at))
+            yield self.sums(at, min(_READ_ROWS, first + count - at))
 
     def signature(self) -> bytes:
         signer = contents.Signer()
@@ -74,19 +77,18 @@ class Signer(contents.Signer):
         if not self._extents or sum(self._extents[-1]) != offset:
             self._extents.append([offset, 0])
 
-    def rows(self, rows: list) -> None:
-        before = self.end
-        super().rows(rows)
-        self.fresh_bytes += self.end - before
-        self._more(b"".join([row[2] for row in rows]), self.end - before)
+    def sums(self, sums: Sums) -> None:
+        super().sums(sums)
+        self.fresh_bytes += sums.length
+        self._more(sums.rows, sums.length)
 
-    def known(self, hashes: bytes, length: int) -> None:
-        super().known(hashes, length)
-        self._more(hashes, length)
+    def known(self, rows: bytes, length: int) -> None:
+        super().known(rows, length)
+        self._more(rows, length)
 
-    def _more(self, hashes: bytes, length: int) -> None:
-        self._file.write(hashes)
-        self._chunks += len(hashes) // HASH_BYTES
+    def _more(self, rows: bytes, length: int) -> None:
+        self._file.write(rows)
+        self._chunks += len(rows) // SUM_BYTES
         if not self._extents:
             self._extents.append([0, 0])
         self._extents[-1][1] += length
@@ -136,7 +138,7 @@ class Hashes:
         """After a backup: nobody writes here now."""
         rows = []
         for entry in os.scandir(self.directory):
-            if len(entry.name) != 2 * HASH_BYTES:
+            if len(entry.name) != _NAME_CHARS:
                 _unlink(entry.path)  # of a backup that was killed
                 continue
             status = entry.stat()
@@ -152,9 +154,9 @@ class Hashes:
 def _read(file) -> Held:
     length = os.fstat(file.fileno()).st_size
     size, chunk_bytes, count, chunks, age, magic = _TAIL.unpack(os.pread(file.fileno(), _TAIL.size, length - _TAIL.size))
-    at = chunks * HASH_BYTES
+    at = chunks * SUM_BYTES
     if magic != _MAGIC or not chunk_bytes or length != at + count * _EXTENT.size + _TAIL.size:
-        raise ValueError("no file of chunk hashes")
+        raise ValueError("no file of chunk sums")
     rows, first = [], 0
     for offset, extent in _EXTENT.iter_unpack(os.pread(file.fileno(), count * _EXTENT.size, at)):
         rows.append((offset, extent, first))

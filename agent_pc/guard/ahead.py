@@ -16,8 +16,8 @@ def messages(handle: int, offset: int, length: int, chunk_bytes: int):
     if _saved(handle) is not None:
         yield from _Ahead(handle, offset, offset + length, chunk_bytes).messages()
         return
-    for block in contents.blocks(handle, offset, length):
-        yield "chunks", block, librsync.rows(block, chunk_bytes)
+    for block, sums in contents.summed(handle, offset, length, chunk_bytes):
+        yield "chunks", block, sums
 
 
 def _saved(handle: int) -> list | None:
@@ -36,7 +36,8 @@ class _Ahead:
         self._start = start
         self._end = end
         self._chunk = chunk_bytes
-        self._sent: dict = {}  # offset of a chunk -> (key, its number there, row)
+        self._sent: dict = {}  # offset of a chunk -> (key, its number there)
+        self._sums: dict = {}  # key -> Sums
         self._ranges = Regions()  # the same chunks
 
     def messages(self):
@@ -46,12 +47,12 @@ class _Ahead:
             late = self._late(at)
             if late is not None:
                 yield late
-                at += sum([row[0] for row in late[3]])
+                at += late[3].length
                 continue
             [(_, stop), *_] = self._ranges.outside(at, self._end)
             for block in contents.blocks(self._handle, at, min(stop - at, contents.BLOCK_BYTES)):
                 self._release(at, at + len(block))
-                yield "chunks", block, librsync.rows(block, self._chunk)
+                yield "chunks", block, librsync.sums(block, self._chunk)
                 at += len(block)
                 break
             else:
@@ -70,10 +71,10 @@ class _Ahead:
     def _send(self, start: int, end: int):
         at = start
         for block in contents.blocks(self._handle, start, end - start):
-            rows = librsync.rows(block, self._chunk)
-            for number, row in enumerate(rows):
-                self._sent[at + number * self._chunk] = (at, number, row)
-            yield "early", at, block, rows
+            sums = self._sums[at] = librsync.sums(block, self._chunk)
+            for number in range(sums.count):
+                self._sent[at + number * self._chunk] = (at, number)
+            yield "early", at, block, sums
             at += len(block)
         self._ranges.add(start, at)
         if at == end:
@@ -88,10 +89,11 @@ class _Ahead:
 
     def _late(self, at: int):
         """The message that puts chunks from `at` on in their place, None if the one there was not sent."""
-        key, first, row = self._sent.pop(at, (None, 0, None))
-        if row is None:
+        key, first = self._sent.pop(at, (None, 0))
+        if key is None:
             return None
-        rows = [row]
-        while self._sent.get(at + len(rows) * self._chunk, (None,))[0] == key:
-            rows.append(self._sent.pop(at + len(rows) * self._chunk)[2])
-        return "late", key, first, rows
+        count = 1
+        while self._sent.get(at + count * self._chunk, (None,))[0] == key:
+            del self._sent[at + count * self._chunk]
+            count += 1
+        return "late", key, first, self._sums[key].part(first, first + count)

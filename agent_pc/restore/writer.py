@@ -13,7 +13,7 @@ from agent_pc.views import layout
 from firmware.formats import fileobject
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_HOLE = struct.Struct("<24xQ")
+_HOLE = struct.Struct("<28xQ")
 TEMPORARY = b".bobbin-"  # begins the name of what is not complete yet; 16 hexadecimal digits follow
 _NUMBERS = (1 << 64) - 1
 _numbers = itertools.count(secrets.randbits(63))
@@ -68,7 +68,7 @@ class Writer:
             if self._at + behind - at > self._file.size:
                 raise Wrong(f"has more than the {self._file.size} bytes that its file object says")
             self._put(data.raw[at:behind])
-            self._signer.update(b"".join(data.hashes[first:stop]))
+            self._signer.update(data.sums(first, stop))
             self._left -= stop - first
             first = stop
         return self._at - began

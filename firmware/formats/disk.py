@@ -17,7 +17,7 @@ ALIGN = 8
 SUPERBLOCK_BYTES = 1 << 20
 SUPERBLOCK_COPIES = (0, BLOCK)
 SUPERBLOCK_MAGIC = b"BOBBIN-S"
-VERSION = 1
+VERSION = 2
 RECORD_MAGIC = b"BSR1"
 SEQUENCE_BITS = 40  # of a sequence number, below the count of opens
 

@@ -1,7 +1,7 @@
 """A file object: one version of one file's contents, as runs of chunk references. An item of kind FILES.
 
-The signature is BLAKE2b-256 over 32 bytes for each piece of the file in order, cut canonically: every data extent between holes
-in chunks of `chunk_bytes` from its start (the last one shorter), each giving its BLAKE2b-256; a hole gives 24 zero bytes and its
+The signature is BLAKE2b-256 over 36 bytes for each piece of the file in order, cut canonically: every data extent between holes
+in chunks of `chunk_bytes` from its start (the last one shorter), each giving its pack.SUM; a hole gives 28 zero bytes and its
 length as u64. An object whose runs are cut otherwise (a difference against an older version) carries IRREGULAR.
 """
 

@@ -2,7 +2,7 @@
 
 from firmware.formats.record import Record
 
-PROTOCOL = 1
+PROTOCOL = 2
 PORT = 7170
 
 FRAME = Record(

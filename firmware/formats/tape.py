@@ -26,7 +26,7 @@ parity rows k, k+1, ... of the Cauchy matrix over GF(2^8), polynomial 0x11D: row
 
 from firmware.formats.record import Bytes, FormatError, Record, Text
 
-VERSION = 1
+VERSION = 2
 MAGIC = b"BTB1"
 ALIGN = 4096
 

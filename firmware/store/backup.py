@@ -207,8 +207,7 @@ class Backup:
     async def _sign(self, signature, found) -> None:
         _, _, row, start, end = found
         body = await self._store.tables.get(row)
-        for position in range(start, end):
-            signature.chunk(packs.item_length(body, position), packs.item_hash(body, position))
+        signature.chunks(body, start, end)
 
     def _check_signature(self, row, signature) -> None:
         if row.flags & fileobject.IRREGULAR:

@@ -127,7 +127,7 @@ class Giving:
 def cut(pack, start: int, end: int, processor):
     """A pack of items start .. end-1 of a decoded `Pack`, compressed if that makes it smaller."""
     raw = pack.raw[pack.offsets[start] : pack.offsets[end]]
-    table = pack.body[packs.HEADER.size + start * packs.ITEM.size : packs.HEADER.size + end * packs.ITEM.size]
+    table = packs.part(pack.body, start, end)
     front = packs.HEADER.size + len(table)
     body = memoryview(bytearray(front + len(raw)))
     body[packs.HEADER.size : front] = table

@@ -13,7 +13,7 @@ from firmware.formats import pack as packs
 from firmware.formats.refusal import Refusal
 from firmware.store import intake, runs
 from firmware.store.catalog import Catalog
-from firmware.store.packs import decode
+from firmware.store.packs import decode, item_sum, table_of
 from firmware.store.scrub_damage import Damage, drop
 from hal.errors import CorruptData, HalError, NoSpace
 
@@ -70,7 +70,7 @@ class Heal:
     async def _table(self, row):
         try:
             body = (await self._store.packs.table(row))[1]
-            return body if sum(packs.lengths(body, row.count)) <= limits.PACK_RAW_BYTES else None
+            return body if sum(packs.lengths(body, 0, row.count)) <= limits.PACK_RAW_BYTES else None
         except (HalError, Refusal):
             return None
 
@@ -95,7 +95,7 @@ class Heal:
     async def _lengths(self, catalog, target, group: int, index: int, offset: int, positions) -> list:
         """Bytes of these chunks of a file object, by the pack's table or else by how files are cut; zeros if nobody knows."""
         if target.table is not None:
-            return [packs.item_length(target.table, position) for position in positions]
+            return list(packs.lengths(target.table, positions.start, positions.stop)) if positions else []
         file = await self._file(catalog, group, index)
         if file is None:
             return [0 for _ in positions]
@@ -119,7 +119,7 @@ class Heal:
             if catalog.references(layout.item_key(kind, group, first + position)) >= 0:
                 target.needed[position] = []
                 if catalog.granted(self._client, kind, group, first + position):
-                    given[position] = (0, 0, 0, packs.item_length(target.table, position))
+                    given[position] = (0, 0, 0, packs.lengths(target.table, position, position + 1)[0])
         return given
 
     async def take(self, body) -> None:
@@ -143,7 +143,9 @@ class Heal:
 
     def _is_known(self, target, position: int, item: bytes) -> bool:
         """Whether the pack's own table says that this was there."""
-        return target.table is not None and self._store.processor.blake2b(item) == packs.item_hash(target.table, position)
+        return target.table is not None and item_sum(self._store.processor, item) == packs.sums(
+            target.table, position, position + 1
+        )
 
     async def _right(self, target) -> bool:
         """Whether every item that came is what was there: by the table, else by the signature of a file that it is part of."""
@@ -176,12 +178,11 @@ class Heal:
             for group, pack_first, pack_row, start, end in runs.pieces(catalog, row.runs):
                 mine = (group, pack_first) == (data_group, first)
                 body = None if mine else (await self._store.packs.table(pack_row))[1]
-                for position in range(start, end):
-                    if mine:
-                        item = target.items[position]
-                        signature.chunk(len(item), self._store.processor.blake2b(item))
-                    else:
-                        signature.chunk(packs.item_length(body, position), packs.item_hash(body, position))
+                if not mine:
+                    signature.chunks(body, start, end)
+                for position in range(start, end if mine else start):
+                    item = target.items[position]
+                    signature.chunk(len(item), item_sum(self._store.processor, item))
             return signature.regular and signature.size == row.size and signature.digest() == row.signature
         except (HalError, KeyError):
             return False
@@ -236,22 +237,14 @@ class Heal:
         return layout.SEGMENT.unpack(value).area if value else layout.DELTA
 
     def _build(self, target, kind: int, group: int, first: int) -> bytes:
-        """The pack anew; weak sums are the table's, 0 without one: then nothing is taken for equal to these chunks."""
+        """The pack anew."""
         processor = self._store.processor
-        table = []
-        for position in range(target.row.count):
-            item = target.items.get(position, b"")
-            table.append(packs.ITEM.pack(len(item), _weak(target, position), processor.blake2b(item)))
-        raw = b"".join([target.items[position] for position in sorted(target.items)])
+        items = [target.items.get(position, b"") for position in range(target.row.count)]
+        table = table_of(processor, items)
+        raw = b"".join(items)
         room = bytearray(len(raw))
         stored = processor.compress(raw, room) if raw else 0
         payload = bytes(memoryview(room)[:stored]) if stored else raw
         codec = packs.ZSTD if stored else packs.RAW
         head = packs.HEADER.pack(kind, codec, target.row.count, group, first, len(raw), len(payload))
-        return head + b"".join(table) + payload
-
-
-def _weak(target, position: int) -> int:
-    if target.table is None or position not in target.items:
-        return 0
-    return packs.ITEM.unpack_from(target.table, packs.HEADER.size + position * packs.ITEM.size)[0].weak
+        return head + table + payload

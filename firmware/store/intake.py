@@ -10,6 +10,8 @@ from firmware.formats import pack as packs
 from firmware.formats.record import FormatError
 from firmware.formats.refusal import Refusal
 
+_EVEN = 64  # chunks of full size seen at once
+
 
 def parse_file(data):
     """FILE tuple of one item. Raises Refusal PROTOCOL."""
@@ -43,26 +45,47 @@ def offered(row) -> bool:
 
 
 class Signature:
-    """Canonical signature and size of a file object from its chunks' lengths and hashes, fed in file order."""
+    """Canonical signature and size of a file object from its chunks' lengths and SUMs, fed in file order."""
 
     def __init__(self, hasher, chunk_bytes: int):
         self._hasher = hasher
         self._chunk_bytes = chunk_bytes
+        self._even = struct.pack("<I", chunk_bytes) * _EVEN
         self._short = False
         self.size = 0
         self.regular = True
 
-    def chunk(self, length: int, digest) -> None:
+    def chunks(self, body, start: int, end: int) -> None:
+        """Chunks start .. end-1 of a pack, by its table `body`."""
+        if start == end:
+            return
+        self._hasher.update(packs.sums(body, start, end))
+        last = end - 1
+        while start < last and self._are_full(body, start, min(last, start + _EVEN)):
+            self.size += self._chunk_bytes * (min(last, start + _EVEN) - start)
+            start = min(last, start + _EVEN)
+        for length in packs.lengths(body, start, end):
+            self._length(length)
+
+    def _are_full(self, body, start: int, end: int) -> bool:
+        at = packs.HEADER.size + start * packs.LENGTH.size
+        size = (end - start) * packs.LENGTH.size
+        return not self._short and body[at : at + size] == self._even[:size]
+
+    def chunk(self, length: int, sum_) -> None:
+        self._length(length)
+        self._hasher.update(sum_)
+
+    def _length(self, length: int) -> None:
         if self._short or length > self._chunk_bytes or length == 0:
             self.regular = False
         self._short = length != self._chunk_bytes
         self.size += length
-        self._hasher.update(digest)
 
     def hole(self, length: int) -> None:
         self._short = False
         self.size += length
-        self._hasher.update(bytes(24) + struct.pack("<Q", length))
+        self._hasher.update(bytes(28) + struct.pack("<Q", length))
 
     def digest(self) -> bytes:
         return self._hasher.digest()

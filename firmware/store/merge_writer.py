@@ -7,6 +7,7 @@ from firmware.formats import catalog as layout
 from firmware.formats import disk, dtf, limits
 from firmware.formats import pack as packs
 from firmware.store.change import Change
+from firmware.store.packs import table_of
 
 _PACK_ITEMS = 256
 _CHECKPOINT_ROWS = 4096
@@ -120,11 +121,10 @@ def abandon_cut(catalog) -> None:
 
 def _pack(processor, group: int, first: int, items: list):
     """One pack of nodes."""
-    front = packs.HEADER.size + len(items) * packs.ITEM.size
+    front = packs.front(len(items))
     raw = b"".join(items)
     body = memoryview(bytearray(front + len(raw)))
-    for position, item in enumerate(items):
-        packs.ITEM.pack_into(body, packs.HEADER.size + position * packs.ITEM.size, len(item), 0, processor.blake2b(item))
+    body[packs.HEADER.size : front] = table_of(processor, items)
     stored = processor.compress(raw, body[front:]) if raw else 0
     codec = packs.ZSTD if stored else packs.RAW
     if not stored:

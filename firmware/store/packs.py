@@ -11,13 +11,25 @@ from hal.native import aligned
 
 
 class Pack:
-    """A decoded pack. `raw` holds the items one after the other; `offsets` has one more entry than there are items."""
+    """A decoded pack. `raw` holds the items one after the other, of `lengths` bytes each."""
 
-    def __init__(self, header, body, raw, offsets: list):
+    def __init__(self, header, body, raw, lengths: tuple):
         self.header = header
         self.body = body  # the pack as stored
         self.raw = raw
-        self.offsets = offsets
+        self.lengths = lengths
+        self._offsets = None
+
+    @property
+    def offsets(self) -> list:
+        """Where each item begins in `raw`, and the end."""
+        if self._offsets is None:
+            at, offsets = 0, [0]
+            for length in self.lengths:
+                at += length
+                offsets.append(at)
+            self._offsets = offsets
+        return self._offsets
 
     def item(self, position: int):
         return self.raw[self.offsets[position] : self.offsets[position + 1]]
@@ -83,7 +95,7 @@ class Packs:
 
     async def table(self, row):
         """(header, body whose table is valid but whose payload is missing): for lengths and hashes. Not checked by CRC."""
-        length = layout.RECORD.size + format_.HEADER.size + row.count * format_.ITEM.size
+        length = layout.RECORD.size + format_.front(row.count)
         record = await self._span(row, row.offset, length)
         body = record[layout.RECORD.size :]
         header = format_.HEADER.unpack_from(body)[0]
@@ -107,31 +119,50 @@ class Packs:
 def decode(body, processor, target=None):
     """A `Pack` of the stored bytes `body`. `target` may lend a buffer of at least raw_bytes. Raises CorruptData."""
     try:
-        header, _, payload = format_.check(body)
+        header, lengths, payload = format_.check(body)
     except FormatError as error:
         raise CorruptData(str(error))
-    lengths = format_.lengths(body, header.count)
     if header.codec == format_.RAW:
         raw = body[payload:]
     else:
         raw = memoryview(target if target is not None else bytearray(header.raw_bytes))[: header.raw_bytes]
         if processor.decompress(body[payload:], raw) != header.raw_bytes:
             raise CorruptData("pack payload: expected %d bytes decoded, got fewer" % header.raw_bytes)
-    offsets = [0]
-    for length in lengths:
-        offsets.append(offsets[-1] + length)
-    return Pack(header, body, raw, offsets)
+    return Pack(header, body, raw, lengths)
 
 
 def verify(pack, processor) -> None:
-    """Check every item against its hash in the table. Raises CorruptData naming the item."""
-    blake2b = processor.blake2b
-    raw, offsets, body = pack.raw, pack.offsets, pack.body
-    at = format_.HEADER.size + 8
-    for position in range(pack.header.count):
-        if blake2b(raw[offsets[position] : offsets[position + 1]]) != body[at : at + 32]:
+    """Check every item against its row in the table. Raises CorruptData naming the first that differs, or one beside it."""
+    lengths, raw, at = pack.lengths, pack.raw, 0
+    for first, end, size in format_.stretches(lengths):
+        given = format_.sums(pack.body, first, end)
+        if size:
+            stop = at + size * (end - first - 1) + lengths[end - 1]
+            made = processor.sums(raw[at:stop], size)
+            at = stop
+        else:
+            made = format_.NOTHING * (end - first)
+        if made != given:
             raise CorruptData(
-                "%s %d: its bytes do not have the hash that came with them"
-                % (format_.KIND_NAMES[pack.header.kind], pack.header.first + position)
+                "%s %d: its bytes do not have the sums that came with them"
+                % (format_.KIND_NAMES[pack.header.kind], pack.header.first + first + _unlike(made, given))
             )
-        at += format_.ITEM.size
+
+
+def _unlike(made, given) -> int:
+    """Number of the first row that differs."""
+    size = format_.SUM.size
+    for at in range(0, len(given), size):
+        if made[at : at + size] != given[at : at + size]:
+            return at // size
+    return 0
+
+
+def item_sum(processor, item) -> bytes:
+    """The SUM of one item."""
+    return bytes(processor.sums(item, len(item))) or format_.NOTHING
+
+
+def table_of(processor, items: list) -> bytes:
+    """The table of a pack of `items`."""
+    return format_.table([len(item) for item in items], [item_sum(processor, item) for item in items])

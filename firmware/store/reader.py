@@ -8,6 +8,8 @@ given only what its own trees may refer to. Used by sessions (firmware/net) thro
     async prints(last, rows)
 """
 
+import struct
+
 from firmware.formats import limits, message
 from firmware.formats import pack as packs
 from firmware.formats.refusal import Refusal
@@ -175,11 +177,9 @@ class Reader:
 
 
 def _print_rows(body, start: int, end: int) -> list:
-    rows = []
-    for position in range(start, end):
-        length, weak, digest = packs.ITEM.unpack_from(body, packs.HEADER.size + position * packs.ITEM.size)[0]
-        rows.append((length, weak, digest[:8]))
-    return rows
+    sums, size = packs.sums(body, start, end), packs.SUM.size
+    prints = [struct.unpack_from(">I8s", sums, at) for at in range(0, (end - start) * size, size)]
+    return [(length, weak, strong) for length, (weak, strong) in zip(packs.lengths(body, start, end), prints)]
 
 
 def _none(kind: int, group: int, index: int) -> str:

@@ -132,7 +132,7 @@ class Damage:
     async def _length(self, row, start: int, end: int) -> int:
         """Bytes of chunks of a pack. Raises HalError."""
         body = (await self._store.packs.table(row))[1]
-        return sum([packs.item_length(body, position) for position in range(start, end)])
+        return sum(packs.lengths(body, start, end))
 
     def _write(self, found: list, keys: list) -> None:
         txn = self._store.kv.begin(write=True)

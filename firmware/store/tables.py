@@ -6,7 +6,7 @@ _KEPT_BYTES = 1 << 20
 
 
 class Tables:
-    """A table is the front of a pack: HEADER and ITEMs, no payload."""
+    """A table is the front of a pack: HEADER, LENGTHs and SUMs, no payload."""
 
     def __init__(self, log, reader):
         self._log = log
@@ -17,7 +17,7 @@ class Tables:
 
     def keep(self, row, body) -> None:
         """Remember the table of a pack that was just appended."""
-        table = bytes(body[: packs.HEADER.size + row.count * packs.ITEM.size])
+        table = bytes(body[: packs.front(row.count)])
         key = (row.segment, row.offset)
         if key not in self._kept:
             self._order.append(key)

@@ -1,4 +1,4 @@
-"""Read/write processor on the CPU: zstd, ISA-L (CRC-32C, Reed-Solomon), libb2. Built by the boards."""
+"""Read/write processor on the CPU: zstd, ISA-L (CRC-32C, Reed-Solomon), libb2, librsync. Built by the boards."""
 
 import struct
 import time
@@ -33,6 +33,16 @@ _isal = Library(
         "gf_invert_matrix": ("i", "ppi"),
     },
 )
+
+_rsync = Library(
+    ("librsync.so.2",),
+    {"rs_sig_begin": ("p", "LLi"), "rs_job_iter": ("i", "pp"), "rs_job_free": ("i", "p")},
+)
+_RK_BLAKE2 = 0x72730147  # RS_RK_BLAKE2_SIG_MAGIC, librsync.h
+_SIG_HEAD_BYTES = 12
+_SUM_BYTES = 36
+_BUFFERS = "PLIxxxxPL"  # rs_buffers_s: next_in, avail_in, eof_in, next_out, avail_out
+_SUMS = 1024  # room for so many at first
 
 # libb2 chooses a form by what the CPU offers. Its plain C is faster on an emulated CPU (90 against 35 MB/s under TCG), slower
 # on a large one (530 against 780).
@@ -99,6 +109,8 @@ class NativeProcessor(Processor):
     def __init__(self):
         self._cctx = _zstd.ZSTD_createCCtx()
         self._dctx = _zstd.ZSTD_createDCtx()
+        self._signature = bytearray(_SIG_HEAD_BYTES + _SUMS * _SUM_BYTES)
+        self._buffers = bytearray(struct.calcsize(_BUFFERS))
 
     def crc32c(self, buffer, seed: int = 0) -> int:
         length = len(buffer)
@@ -115,6 +127,23 @@ class NativeProcessor(Processor):
         if _blake2b().whole(digest, buffer, key, digest_bytes, len(buffer), len(key)) != 0:
             raise Unsupported("BLAKE2b refused %d bytes" % len(buffer))
         return bytes(digest)
+
+    def sums(self, buffer, chunk_bytes: int):
+        length = len(buffer)
+        if not length:
+            return b""
+        room = _SIG_HEAD_BYTES + (length + chunk_bytes - 1) // chunk_bytes * _SUM_BYTES
+        if room > len(self._signature):
+            self._signature = bytearray(room)
+        out = self._signature
+        struct.pack_into(_BUFFERS, self._buffers, 0, address(buffer), length, 1, address(out), room)
+        job = _rsync.rs_sig_begin(chunk_bytes, 32, _RK_BLAKE2)
+        result = _rsync.rs_job_iter(job, self._buffers)
+        _rsync.rs_job_free(job)
+        left = struct.unpack_from(_BUFFERS, self._buffers)[4]
+        if result != 0 or left:
+            raise Unsupported("librsync made no signature of %d bytes: result %d, %d bytes left" % (length, result, left))
+        return memoryview(out)[_SIG_HEAD_BYTES:room]
 
     def hasher(self):
         return NativeHasher(_blake2b())

@@ -14,7 +14,7 @@ from agent_pc.afm.options import Options as Files
 from agent_pc.afm.plain import Plain
 from agent_pc.afm.sources import Sources
 from agent_pc.backup import Options, backup
-from agent_pc.bdm import reader
+from agent_pc.bdm import librsync, reader
 from agent_pc.cache import Cache
 from firmware.formats import dtf
 from tests.agent.rig import snapshot, told
@@ -150,14 +150,14 @@ def test_large_files_are_read_from_a_clone_small_ones_as_they_are(folder):
 def test_a_small_file_that_keeps_changing_comes_whole(folder, monkeypatch):
     """Read twice as it is it would never be one moment; the second attempt reads a clone."""
     path = _path(folder, "f", b"a" * 100_000)
-    real = reader.librsync.rows
+    real = librsync.sums
 
-    def rows(data, chunk_bytes):
+    def sums(data, chunk_bytes):
         with open(path, "r+b") as file:
             file.write(os.urandom(100_000))
         return real(data, chunk_bytes)
 
-    monkeypatch.setattr(reader.librsync, "rows", rows)
+    monkeypatch.setattr(librsync, "sums", sums)
     messages = list(reader.read(path, os.lstat(path), None, False))
     assert [message[0] for message in messages].count("restart") == 1
     assert messages[-1][1].label == dtf.SNAPSHOT and messages[-1][1].changed == ""

@@ -29,14 +29,14 @@ class Held:
             kind = message[0]
             if kind == "chunks":
                 at = 0
-                for length, weak, strong in message[2]:
+                for length, weak, strong in sets.unpack(message[2].prints()):
                     piece = message[1][at : at + length]
-                    assert blake(piece) == strong and length <= limits.CHUNK_BYTES
+                    assert blake(piece)[:8] == strong and length <= limits.CHUNK_BYTES
                     self.chunks[self.group, index] = piece
                     runs.append((self.group, index, 1))
-                    rows.append((length, weak, strong[:8]))
+                    rows.append((length, weak, strong))
                     index, at, fresh = index + 1, at + length, fresh + length
-                assert at == len(message[1])
+                assert at == len(message[1]) == message[2].length
             elif kind == "runs":
                 runs.extend(message[1])
                 rows.extend(sets.unpack(message[2]))
@@ -67,7 +67,7 @@ class Held:
 
 
 def _canonical(data: bytes, chunk_bytes: int) -> bytes:
-    return blake(b"".join([blake(data[at : at + chunk_bytes]) for at in range(0, len(data), chunk_bytes)]))
+    return blake(librsync.sums(data, chunk_bytes).rows)
 
 
 def _write(path, data: bytes):
@@ -78,10 +78,12 @@ def _write(path, data: bytes):
 
 def test_librsync_strong_sum_is_blake2b_256():
     data = os.urandom(100_003)
-    rows = librsync.rows(data, _CHUNK)
-    assert [row[0] for row in rows] == [_CHUNK] * 12 + [100_003 - 12 * _CHUNK]
-    assert [row[2] for row in rows] == [blake(data[at : at + _CHUNK]) for at in range(0, len(data), _CHUNK)]
-    assert librsync.rows(b"", _CHUNK) == []
+    sums = librsync.sums(data, _CHUNK)
+    assert (sums.chunk, sums.count, sums.last, sums.length) == (_CHUNK, 13, 100_003 - 12 * _CHUNK, len(data))
+    strong = [sums.rows[at + 4 : at + 36] for at in range(0, 13 * 36, 36)]
+    assert strong == [blake(data[at : at + _CHUNK]) for at in range(0, len(data), _CHUNK)]
+    assert sums.part(2, 13).rows == librsync.sums(data[2 * _CHUNK :], _CHUNK).rows
+    assert [row[0] for row in sets.unpack(sums.prints())] == [_CHUNK] * 12 + [sums.last]
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -192,11 +194,11 @@ def test_a_file_that_keeps_changing_is_labelled(tmp_path, monkeypatch):
     path = _write(tmp_path / "f", os.urandom(50_000))
     turn = iter(range(100))
 
-    def rows(data, chunk_bytes, real=librsync.rows):
+    def sums(data, chunk_bytes, real=librsync.sums):
         os.utime(path, ns=(next(turn) + 5, next(turn) + 5))
         return real(data, chunk_bytes)
 
-    monkeypatch.setattr(librsync, "rows", rows)
+    monkeypatch.setattr(librsync, "sums", sums)
     messages = list(reader.read(path, os.lstat(path), None, False))
     assert [message[0] for message in messages].count("restart") == 2
     assert "changed" in messages[-1][1].changed and messages[-1][1].label == 0

@@ -71,7 +71,7 @@ class Liar:
         return Channel(tls.connect("127.0.0.1", self.port), "test")
 
 
-_WELCOME = (1, bytes(16), 0, "name", "software")
+_WELCOME = (frame.PROTOCOL, bytes(16), 0, "name", "software")
 _ANSWERS = {
     "oversized": lambda type_, request, body: frame.FRAME.pack(limits.FRAME_BYTES + 1, message.WELCOME, 0, request),
     "unknown type": lambda type_, request, body: frame.FRAME.pack(0, 200, 0, request),
@@ -83,7 +83,7 @@ _ANSWERS = {
     "rest in body": lambda type_, request, body: _frame(
         message.WELCOME, request, body=message.RECORDS[message.WELCOME].pack(*_WELCOME) + b"x"
     ),
-    "other protocol": lambda type_, request, body: _frame(message.WELCOME, request, 2, *_WELCOME[1:]),
+    "other protocol": lambda type_, request, body: _frame(message.WELCOME, request, frame.PROTOCOL + 1, *_WELCOME[1:]),
     "unknown refusal": lambda type_, request, body: _frame(message.ERROR, request, 999, 0, "text"),
     "garbage": lambda type_, request, body: os.urandom(5000),
     "cut": lambda type_, request, body: None,
@@ -131,7 +131,7 @@ def _session(context, answer) -> Session:
 
 
 def _items(bodies: list, kind: int = pack.NODES) -> bytes:
-    return packs.build(kind, 1, 0, [(len(body), 0, packs.blake(body)) for body in bodies], bodies)
+    return packs.build(kind, 1, 0, [librsync.sums(body, len(body)) for body in bodies], bodies)
 
 
 @pytest.mark.parametrize("case", ["too many", "too few", "other kind", "lost row", "wrong hash"])
@@ -180,14 +180,14 @@ def _file(size: int, signature: bytes, runs: list):
 
 def _written(folder, file, data: bytes) -> Writer:
     writer = Writer(Target(os.fsencode(folder)), (b"f",), _entry(file.size), file)
-    opened = packs.open_pack(packs.build(pack.DATA, 1, 0, librsync.rows(data, 8192), [data]))
+    opened = packs.open_pack(packs.build(pack.DATA, 1, 0, [librsync.sums(data, 8192)], [data]))
     writer.write(opened, 0, len(opened.lengths))
     return writer
 
 
 def test_a_file_is_named_only_when_it_is_right(tmp_path):
     data = os.urandom(20_000)
-    signature = packs.blake(b"".join([row[2] for row in librsync.rows(data, 8192)]))
+    signature = packs.blake(librsync.sums(data, 8192).rows)
     writer = _written(tmp_path, _file(20_000, signature, [(1, 0, 3)]), data)
     assert os.listdir(tmp_path) != ["f"]
     assert writer.finish() == [] and (tmp_path / "f").read_bytes() == data and os.listdir(tmp_path) == ["f"]
@@ -196,7 +196,7 @@ def test_a_file_is_named_only_when_it_is_right(tmp_path):
 @pytest.mark.parametrize("case", ["signature", "size", "hole", "missing"])
 def test_a_wrong_file_leaves_nothing(tmp_path, case):
     data = os.urandom(20_000)
-    signature = packs.blake(b"".join([row[2] for row in librsync.rows(data, 8192)]))
+    signature = packs.blake(librsync.sums(data, 8192).rows)
     file = {
         "signature": _file(20_000, bytes(32), [(1, 0, 3)]),
         "size": _file(20_001, signature, [(1, 0, 3)]),

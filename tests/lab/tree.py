@@ -4,7 +4,7 @@ import binascii
 
 from firmware.formats import dtf, fileobject, message, pack, rfe
 from firmware.formats.limits import chunk_size
-from tests.lab.wire import Wire, blake2b, make_pack
+from tests.lab.wire import PROCESSOR, Wire, blake2b, make_pack
 
 TIME_NS = 1700000000000000000
 
@@ -14,13 +14,13 @@ def backup(wire: Wire, files: dict) -> int:
     grant = wire.ask("BEGIN", len(files), sum(map(len, files.values())), expect="GRANT")
     chunks, objects, entries = [], [], []
     for name in sorted(files):
-        runs, signature = [], b""
+        runs = []
         size = chunk_size(len(files[name]))
         pieces = [files[name][at : at + size] for at in range(0, len(files[name]), size)]
         if pieces:
             runs = [(grant.group, grant.next_data + len(chunks), len(pieces))]
         chunks += pieces
-        signature = blake2b(b"".join(map(blake2b, pieces)))
+        signature = blake2b(PROCESSOR.sums(files[name], size))
         crc = binascii.crc32(rfe.KEY.pack(len(files[name]), TIME_NS) + name)
         objects.append(fileobject.FILE.pack(len(files[name]), size, 0, crc, 0, 0, signature, runs))
         entries.append((name, len(files[name])))

@@ -12,10 +12,10 @@ from firmware.formats import message, pack, pairing
 from firmware.formats.frame import FRAME, PROTOCOL
 from firmware.formats.refusal import NAMES as REFUSALS
 from firmware.formats.refusal import Refusal
+from firmware.store.packs import item_sum, table_of
 from hal.linux.rwp import NativeProcessor
 
 TIMEOUT_S = 30
-_processor = NativeProcessor()
 
 
 def _context() -> ssl.SSLContext:
@@ -26,6 +26,9 @@ def _context() -> ssl.SSLContext:
     return context
 
 
+PROCESSOR = NativeProcessor()
+
+
 def blake2b(data, key: bytes = b"") -> bytes:
     """BLAKE2b-256."""
     return hashlib.blake2b(data, digest_size=32, key=key).digest()
@@ -33,7 +36,7 @@ def blake2b(data, key: bytes = b"") -> bytes:
 
 def make_pack(kind: int, group: int, first: int, items) -> bytes:
     """A raw pack of these items."""
-    table = b"".join([pack.ITEM.pack(len(item), 0, blake2b(item)) for item in items])
+    table = table_of(PROCESSOR, items)
     raw = b"".join(items)
     return pack.HEADER.pack(kind, pack.RAW, len(items), group, first, len(raw), len(raw)) + table + raw
 
@@ -157,16 +160,16 @@ class Wire:
 
 def unpack_items(body) -> list:
     """Items of a pack; their hashes must be right."""
-    header, _, payload = pack.check(body)
+    header, lengths, payload = pack.check(body)
     raw, at = body[payload:], 0
     if header.codec == pack.ZSTD:
         room = bytearray(header.raw_bytes)
-        assert _processor.decompress(raw, room) == header.raw_bytes
+        assert PROCESSOR.decompress(raw, room) == header.raw_bytes
         raw = bytes(room)
     items = []
-    for position, length in enumerate(pack.lengths(body, header.count)):
+    for position, length in enumerate(lengths):
         items.append(raw[at : at + length])
-        assert blake2b(items[-1]) == pack.item_hash(body, position)
+        assert item_sum(PROCESSOR, items[-1]) == pack.sums(body, position, position + 1)
         at += length
     return items
 

@@ -9,6 +9,7 @@ from firmware.formats.frame import FRAME, PROTOCOL
 from firmware.formats.refusal import CODES
 from firmware.net import server, session
 from firmware.net.channel import body_bound
+from firmware.store.packs import table_of
 from hal.loop import now_ms, sleep_ms
 from tests.lab.door import stored_door
 
@@ -48,7 +49,7 @@ async def _granted(door, identity=None):
 
 
 def _node_pack(door, grant) -> bytes:
-    item = pack.ITEM.pack(len(_EMPTY_LIST), 0, door.machine.processor.blake2b(_EMPTY_LIST))
+    item = table_of(door.machine.processor, [_EMPTY_LIST])
     size = len(_EMPTY_LIST)
     return pack.HEADER.pack(pack.NODES, pack.RAW, 1, grant.group, grant.next_node, size, size) + item + _EMPTY_LIST
 

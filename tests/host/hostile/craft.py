@@ -2,8 +2,9 @@
 
 from firmware.formats import dtf, fileobject, message, pack
 from firmware.formats.limits import chunk_size
+from firmware.store.packs import table_of
 from hal.linux.rwp import NativeProcessor
-from tests.lab.wire import Wire, blake2b, make_pack
+from tests.lab.wire import PROCESSOR, Wire, blake2b, make_pack
 
 processor = NativeProcessor()
 
@@ -11,7 +12,7 @@ processor = NativeProcessor()
 def signature(data: bytes) -> bytes:
     """Canonical signature of a file without holes."""
     size = chunk_size(len(data))
-    return blake2b(b"".join([blake2b(data[at : at + size]) for at in range(0, len(data), size)]))
+    return blake2b(PROCESSOR.sums(data, size))
 
 
 def file_object(data: bytes, runs: list, crc: int = 0, base: tuple = (0, 0), **lies) -> bytes:
@@ -35,7 +36,7 @@ def send(wire: Wire, kind: int, grant, items: list, first: int = -1) -> None:
 
 def framed(kind: int, group: int, first: int, items: list, payload: bytes, codec: int = pack.ZSTD, **lies) -> bytes:
     """A pack with this payload. `lies` replace what its header says: count, raw_bytes, stored_bytes."""
-    table = b"".join([pack.ITEM.pack(len(item), 0, blake2b(item)) for item in items])
+    table = table_of(PROCESSOR, items)
     told = {"count": len(items), "raw_bytes": sum(map(len, items)), "stored_bytes": len(payload), **lies}
     return pack.HEADER.pack(kind, codec, told["count"], group, first, told["raw_bytes"], told["stored_bytes"]) + table + payload
 

@@ -42,7 +42,7 @@ _HEAD = {
 # what is overwritten, how, with what, refusals that are right
 _LIES = [
     ("hash", _TABLE + 8, "<I", 1, "CORRUPT"),
-    ("hash of the second", _TABLE + pack.ITEM.size + 8, "<I", 1, "CORRUPT"),
+    ("hash of the second", _TABLE + 2 * pack.LENGTH.size + pack.SUM.size + 4, "<I", 1, "CORRUPT"),
     ("length", _TABLE, "<I", len(_ITEM) + 1, "CORRUPT"),
     ("length 0", _TABLE, "<I", 0, "CORRUPT"),
     ("length huge", _TABLE, "<I", 0xFFFFFFFF, "CORRUPT"),
