@@ -4,13 +4,11 @@ Ref: firmware/formats/fileobject.py for the signature.
 """
 
 import errno
-import functools
 import hashlib
-import itertools
 import os
 import struct
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 
 from agent_pc.bdm import librsync
 from agent_pc.bdm.sums import Sums
@@ -70,37 +68,36 @@ def summed(handle: int, offset: int, length: int, chunk_bytes: int):
         for block in blocks(handle, offset, length):
             yield block, librsync.sums(block, chunk_bytes)
         return
-    starts = iter(range(offset, offset + length, _STRETCH_BYTES))
     coming: deque = deque()
+    with ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash") as pool:
+        try:
+            for start in range(offset, offset + length, _STRETCH_BYTES):
+                wanted = min(_STRETCH_BYTES, offset + length - start)
+                coming.append((wanted, pool.submit(_stretch, handle, start, wanted, chunk_bytes)))
+                if len(coming) == _AHEAD:
+                    yield from _complete(*coming.popleft())
+            while coming:
+                yield from _complete(*coming.popleft())
+        except _Short:
+            pass
+        finally:
+            for _, work in coming:
+                work.cancel()
 
-    def ask() -> None:
-        for start in itertools.islice(starts, 1):
-            wanted = min(_STRETCH_BYTES, offset + length - start)
-            coming.append((wanted, _pool().submit(_stretch, handle, start, wanted, chunk_bytes)))
 
-    for _ in range(_AHEAD):
-        ask()
-    try:
-        while coming:
-            wanted, work = coming.popleft()
-            found = work.result()
-            ask()
-            yield from found
-            if sum([len(block) for block, _ in found]) < wanted:
-                return
-    finally:
-        for _, work in coming:
-            work.cancel()
-        wait([work for _, work in coming])  # they read from `handle`
+class _Short(Exception):
+    """The file ends here."""
+
+
+def _complete(wanted: int, work):
+    found = work.result()
+    yield from found
+    if sum([len(block) for block, _ in found]) < wanted:
+        raise _Short
 
 
 def _stretch(handle: int, offset: int, length: int, chunk_bytes: int) -> list:
     return [(block, librsync.sums(block, chunk_bytes)) for block in blocks(handle, offset, length)]
-
-
-@functools.cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash")
 
 
 class Signer:
@@ -137,7 +134,7 @@ def signature(handle: int, found: list, size: int, chunk_bytes: int, signer: Sig
     signer = signer or Signer()
     if size <= chunk_bytes and found == [(0, size)]:
         data = os.pread(handle, size, 0)
-        signer.known(hashlib.blake2b(data, digest_size=32).digest(), size)
+        signer.known(librsync.sums(data, chunk_bytes).rows, size)
         return signer.digest(size) if len(data) == size else None
     for offset, length in found:
         signer.extent(offset)

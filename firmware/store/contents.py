@@ -29,7 +29,7 @@ async def part(store, catalog, row, offset: int, length: int) -> bytes:
 
 async def _held_bytes(store, pack_row, start: int, end: int) -> int:
     body = await store.tables.get(pack_row)
-    return sum([packs.item_length(body, position) for position in range(start, end)])
+    return sum(packs.lengths(body, start, end))
 
 
 async def signed(store, catalog, row) -> bool:
@@ -54,7 +54,7 @@ class _Signer:
     """Signature of contents that come in pieces of any length."""
 
     def __init__(self, processor, chunk_bytes: int):
-        self._blake2b = processor.blake2b
+        self._sums = processor.sums
         self._hasher = processor.hasher()
         self._chunk = chunk_bytes
         self._left = b""
@@ -68,14 +68,12 @@ class _Signer:
             self._left += bytes(data[:at])
             if len(self._left) < self._chunk:
                 return
-            self._hasher.update(self._blake2b(self._left))
-        chunk = self._chunk
-        while at + chunk <= len(data):
-            self._hasher.update(self._blake2b(data[at : at + chunk]))
-            at += chunk
-        self._left = bytes(data[at:])
+            self._hasher.update(self._sums(self._left, self._chunk))
+        whole = (len(data) - at) // self._chunk * self._chunk
+        self._hasher.update(self._sums(data[at : at + whole], self._chunk))
+        self._left = bytes(data[at + whole :])
 
     def digest(self) -> bytes:
         if self._left:
-            self._hasher.update(self._blake2b(self._left))
+            self._hasher.update(self._sums(self._left, self._chunk))
         return self._hasher.digest()

@@ -10,6 +10,7 @@ import pytest
 from agent_pc import state
 from agent_pc.backup import Options, backup
 from agent_pc.bdm import contents
+from agent_pc.bdm.sums import Sums
 from agent_pc.cache import Cache
 from agent_pc.dtm.arrived import Arrived
 from agent_pc.exits import Cut
@@ -187,7 +188,7 @@ def _noted(index: int, name: str, chunks: list, tmp_path, known: Arrived) -> Tas
     task = Task(os.fsencode(path), os.fsencode(name), os.lstat(path), None, b"")
     known.opened(task)
     for first, count in chunks:
-        known.numbered(first, [(8192, 0, b"%32d" % (first + at)) for at in range(count)])
+        known.numbered(first, Sums(8192, count, 8192, b"".join([b"%36d" % (first + at) for at in range(count)])))
     if index >= 0:
         known.filed(index, task, _Outcome(task.status), b"body of " + os.fsencode(name))
     return task
@@ -218,5 +219,5 @@ def test_what_is_known_after_each_possible_grant(tmp_path):
             assert again.file(task) == (expected and (expected, 2)), (data, file, at)
         assert again.file(last) is None
         assert [again.node(digest * 16) for digest in (b"n", b"m")] == [0 if node > 0 else None, 1 if node > 1 else None]
-        assert sum([len(rows) for _, rows in again.begun(last)]) == (1 if data >= 25 else 0)
+        assert sum([sums.count for _, sums in again.begun(last)]) == (1 if data >= 25 else 0)
         assert known.resumed(_grant(8, data, file, node)).file(tasks[0]) is None, "another backup"

@@ -13,7 +13,7 @@ from pathlib import Path
 from firmware.formats import message, pack
 from firmware.store.packs import table_of
 from tests.lab.door_client import DoorProcess
-from tests.lab.wire import PROCESSOR, Wire
+from tests.lab.wire import Wire, processor
 
 _PACK_BYTES = 1 << 20
 _CASES = (
@@ -31,11 +31,11 @@ def _parts(chunk_bytes: int, compress: bool):
     """(table, payload, codec, count) of a pack, for any place."""
     raw = _content(compress)
     chunks = [raw[at : at + chunk_bytes] for at in range(0, len(raw), chunk_bytes)]
-    table = table_of(PROCESSOR, chunks)
+    table = table_of(processor(), chunks)
     if not compress:
         return table, raw, pack.RAW, len(chunks)
     room = bytearray(_PACK_BYTES)
-    return table, bytes(room[: PROCESSOR.compress(raw, room)]), pack.ZSTD, len(chunks)
+    return table, bytes(room[: processor().compress(raw, room)]), pack.ZSTD, len(chunks)
 
 
 def _cpu_seconds(pid: int) -> float:

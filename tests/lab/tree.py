@@ -4,7 +4,7 @@ import binascii
 
 from firmware.formats import dtf, fileobject, message, pack, rfe
 from firmware.formats.limits import chunk_size
-from tests.lab.wire import PROCESSOR, Wire, blake2b, make_pack
+from tests.lab.wire import Wire, blake2b, make_pack, processor
 
 TIME_NS = 1700000000000000000
 
@@ -20,7 +20,7 @@ def backup(wire: Wire, files: dict) -> int:
         if pieces:
             runs = [(grant.group, grant.next_data + len(chunks), len(pieces))]
         chunks += pieces
-        signature = blake2b(PROCESSOR.sums(files[name], size))
+        signature = blake2b(processor().sums(files[name], size))
         crc = binascii.crc32(rfe.KEY.pack(len(files[name]), TIME_NS) + name)
         objects.append(fileobject.FILE.pack(len(files[name]), size, 0, crc, 0, 0, signature, runs))
         entries.append((name, len(files[name])))

@@ -7,6 +7,7 @@ import hashlib
 import os
 import socket
 import ssl
+import threading
 
 from firmware.formats import message, pack, pairing
 from firmware.formats.frame import FRAME, PROTOCOL
@@ -26,7 +27,19 @@ def _context() -> ssl.SSLContext:
     return context
 
 
-PROCESSOR = NativeProcessor()
+class _Processors(threading.local):
+    """One for each thread: its buffers are used again."""
+
+    def __init__(self):
+        self.native = NativeProcessor()
+
+
+_processors = _Processors()
+
+
+def processor() -> NativeProcessor:
+    """Of the calling thread."""
+    return _processors.native
 
 
 def blake2b(data, key: bytes = b"") -> bytes:
@@ -36,7 +49,7 @@ def blake2b(data, key: bytes = b"") -> bytes:
 
 def make_pack(kind: int, group: int, first: int, items) -> bytes:
     """A raw pack of these items."""
-    table = table_of(PROCESSOR, items)
+    table = table_of(processor(), items)
     raw = b"".join(items)
     return pack.HEADER.pack(kind, pack.RAW, len(items), group, first, len(raw), len(raw)) + table + raw
 
@@ -164,12 +177,12 @@ def unpack_items(body) -> list:
     raw, at = body[payload:], 0
     if header.codec == pack.ZSTD:
         room = bytearray(header.raw_bytes)
-        assert PROCESSOR.decompress(raw, room) == header.raw_bytes
+        assert processor().decompress(raw, room) == header.raw_bytes
         raw = bytes(room)
     items = []
     for position, length in enumerate(lengths):
         items.append(raw[at : at + length])
-        assert item_sum(PROCESSOR, items[-1]) == pack.sums(body, position, position + 1)
+        assert item_sum(processor(), items[-1]) == pack.sums(body, position, position + 1)
         at += length
     return items
 

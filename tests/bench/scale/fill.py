@@ -14,7 +14,7 @@ import zstandard
 from firmware.formats import dtf, fileobject, limits, message, pack
 from firmware.formats.refusal import Refusal
 from firmware.store.packs import table_of
-from tests.lab.wire import PROCESSOR, blake2b, known
+from tests.lab.wire import blake2b, known, processor
 
 _FOLDER_ENTRIES = 250
 _FAN = 32  # folders in one above them
@@ -89,7 +89,7 @@ class Filler:
 
     def _file(self, chunk: bytes, ref: tuple) -> bytes:
         size = len(chunk)
-        signature = blake2b(PROCESSOR.sums(chunk, len(chunk)))
+        signature = blake2b(processor().sums(chunk, len(chunk)))
         return fileobject.FILE.pack(size, limits.chunk_size(size), 0, zlib.crc32(chunk), 0, 0, signature, [(*ref, 1)])
 
     def _template(self) -> list:
@@ -125,7 +125,7 @@ class Filler:
         codec, payload = (pack.ZSTD, small) if len(small) < len(raw) else (pack.RAW, raw)
         first = self._next[kind]
         head = pack.HEADER.pack(kind, codec, len(items), self._group, first, len(raw), len(payload))
-        table = table_of(PROCESSOR, items)
+        table = table_of(processor(), items)
         self._wire.send_body(message.PACK, head + table + payload)
         self._next[kind] += len(items)
         return [(self._group, index) for index in range(first, first + len(items))]

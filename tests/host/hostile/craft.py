@@ -3,16 +3,13 @@
 from firmware.formats import dtf, fileobject, message, pack
 from firmware.formats.limits import chunk_size
 from firmware.store.packs import table_of
-from hal.linux.rwp import NativeProcessor
-from tests.lab.wire import PROCESSOR, Wire, blake2b, make_pack
-
-processor = NativeProcessor()
+from tests.lab.wire import Wire, blake2b, make_pack, processor
 
 
 def signature(data: bytes) -> bytes:
     """Canonical signature of a file without holes."""
     size = chunk_size(len(data))
-    return blake2b(PROCESSOR.sums(data, size))
+    return blake2b(processor().sums(data, size))
 
 
 def file_object(data: bytes, runs: list, crc: int = 0, base: tuple = (0, 0), **lies) -> bytes:
@@ -36,7 +33,7 @@ def send(wire: Wire, kind: int, grant, items: list, first: int = -1) -> None:
 
 def framed(kind: int, group: int, first: int, items: list, payload: bytes, codec: int = pack.ZSTD, **lies) -> bytes:
     """A pack with this payload. `lies` replace what its header says: count, raw_bytes, stored_bytes."""
-    table = table_of(PROCESSOR, items)
+    table = table_of(processor(), items)
     told = {"count": len(items), "raw_bytes": sum(map(len, items)), "stored_bytes": len(payload), **lies}
     return pack.HEADER.pack(kind, codec, told["count"], group, first, told["raw_bytes"], told["stored_bytes"]) + table + payload
 
@@ -44,7 +41,7 @@ def framed(kind: int, group: int, first: int, items: list, payload: bytes, codec
 def zstd(data: bytes) -> bytes:
     """One frame of it."""
     room = bytearray(len(data) + 1024)
-    return bytes(room[: processor.compress(data, room)])
+    return bytes(room[: processor().compress(data, room)])
 
 
 def zstd_frame(window_log: int, size_field: bytes, blocks: bytes) -> bytes:
