@@ -101,5 +101,5 @@ def test_samples_are_few_and_say_something():
     found = likeness.samples(sets.pack(rows), 8192)
     assert len(found) == 16 and min(row[0] for row in found) == 0 and max(row[0] for row in found) > 990
     assert likeness.samples(sets.pack(rows[:15]), 8192) == []
-    empty = [(8192, *row[1:]) for row in librsync.rows(bytes(8192), 8192)] * 100
+    empty = sets.unpack(librsync.sums(bytes(8192), 8192).prints()) * 100
     assert likeness.samples(sets.pack(empty), 8192) == []
