@@ -84,6 +84,12 @@ class Reply:
             raise AgentError("PROTOCOL", f"appliance: expected {names}, got {message.NAMES[type_]}")
         return type_, value
 
+    def one(self, expected: int):
+        """The one message that answers."""
+        _, value = self.get(expected)
+        self.done()
+        return value
+
     def done(self) -> None:
         """No more frames are expected: the request number is free again."""
         self._channel.forget(self.request)
@@ -166,10 +172,7 @@ class Channel:
 
     def call(self, type_: int, values: tuple, expected: int):
         """The one message that answers a request."""
-        reply = self.ask(type_, *values)
-        _, value = reply.get(expected)
-        reply.done()
-        return value
+        return self.ask(type_, *values).one(expected)
 
     def forget(self, request: int) -> None:
         with self._table:

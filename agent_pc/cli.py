@@ -40,6 +40,17 @@ def commands(verb: str = "") -> list:
     return [row for module in named or [module for module, _ in _MODULES] for row in importlib.import_module(module).VERBS]
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """argparse makes one for every argument there is, and asks a module that takes time to load how wide the terminal is."""
+
+    def __init__(self, prog: str):
+        try:
+            columns = int(os.environ.get("COLUMNS", 0)) or os.get_terminal_size().columns
+        except (OSError, ValueError):
+            columns = 80
+        super().__init__(prog, width=columns - 2)
+
+
 class _Parser(argparse.ArgumentParser):
     """Errors as one line."""
 
@@ -52,14 +63,18 @@ def _parser(rows: list) -> argparse.ArgumentParser:
         prog="bobbin",
         description="Backs this PC up to a Bobbin appliance.",
         epilog=epilog(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Formatter,
     )
     parser.add_argument("--version", action="version", version=f"bobbin {VERSION}")
-    verbs = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    verbs = parser.add_subparsers(
+        dest="command",
+        required=True,
+        metavar="COMMAND",
+        parser_class=_Parser,
+        prog="bobbin",  # else it formats the whole help to know
+    )
     for name, handler, text, arguments in rows:
-        verb = verbs.add_parser(
-            name, help=text, description=text, epilog=epilog(), formatter_class=argparse.RawDescriptionHelpFormatter
-        )
+        verb = verbs.add_parser(name, help=text, description=text, epilog=epilog(), formatter_class=_Formatter)
         verb.add_argument(
             "--state", default=states.default_directory(), metavar="DIR", help="state directory (default: %(default)s)"
         )

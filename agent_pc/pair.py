@@ -31,7 +31,7 @@ def pair(code: str, host: str, port: int, directory: str) -> State:
             f"appliance {where}: expected a certificate whose fingerprint begins {fingerprint} (from the code), got {shown}; "
             "nothing was sent. Check code and address: this is another appliance, or somebody is in between",
         )
-    channel, welcome = greet(connection, where)
+    channel, welcome, _ = greet(connection, where)
     try:
         answer = _prove(channel, secret.encode(), digest)
     finally:

@@ -25,11 +25,13 @@ _AHEAD = 3  # times _TOGETHER packs decoded ahead of who takes them
 _TOGETHER = 4
 
 
-def greet(connection, where: str) -> tuple:
-    """(Channel, WELCOME) after HELLO."""
+def greet(connection, where: str, *more: tuple) -> tuple:
+    """(Channel, WELCOME, Replies) after HELLO; `more` [(type, *values)] are asked right behind it, before the answer comes."""
     channel = Channel(connection, where)
     try:
-        welcome = channel.call(message.HELLO, (frame.PROTOCOL, f"bobbin-agent {VERSION}"), message.WELCOME)
+        hello = channel.ask(message.HELLO, frame.PROTOCOL, f"bobbin-agent {VERSION}")
+        replies = [channel.ask(*request) for request in more]
+        welcome = hello.one(message.WELCOME)
         if welcome.protocol != frame.PROTOCOL:
             raise AgentError(
                 "PROTOCOL",
@@ -38,7 +40,7 @@ def greet(connection, where: str) -> tuple:
     except BaseException:
         channel.close()
         raise
-    return channel, welcome
+    return channel, welcome, replies
 
 
 class Session:
@@ -58,9 +60,10 @@ class Session:
         where = f"{state.host}:{state.port}"
         connection = tls.connect(state.host, state.port)
         tls.check(connection, state.certificate, where)
-        channel, welcome = greet(pump.start(connection) if pumped else connection, where)
+        connection = pump.start(connection) if pumped else connection
+        channel, welcome, replies = greet(connection, where, (message.AUTH, state.client, state.token))
         try:
-            return cls(channel, welcome, channel.call(message.AUTH, (state.client, state.token), message.READY))
+            return cls(channel, welcome, replies[0].one(message.READY))
         except BaseException:
             channel.close()
             raise

@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
+from agent_pc.channel import Channel, Reply
 from agent_pc.cli import _MODULES, commands
+from firmware.formats import message
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -29,6 +31,8 @@ _NEVER = [
     "ctypes.util",
     "dataclasses",
     "datetime",
+    "lzma",
+    "shutil",
     "email",
     "encodings.idna",
     "http",
@@ -87,6 +91,19 @@ def test_a_backup_in_which_nothing_changed_loads_little_and_starts_nothing(agent
     assert done["status"] == 0 and done["started"] == []
     wanted = {*_NEVER, "agent_pc.restore", "agent_pc.sysinfo.collect"} - {"datetime"}  # which sqlite3 loads
     assert wanted.isdisjoint(done["modules"]), wanted.intersection(done["modules"])
+
+
+def test_how_often_a_small_restore_waits_for_the_appliance(agent, tmp_path, monkeypatch):
+    asked: list = []
+    ask, get = Channel.ask, Reply.get
+    monkeypatch.setattr(Channel, "ask", lambda self, type_, *values: asked.append(type_) or ask(self, type_, *values))
+    monkeypatch.setattr(Reply, "get", lambda self, *expected: asked.append("answer") or get(self, *expected))
+    path = tmp_path / "tree/below/file"
+    assert agent.run("restore", path, "--to", tmp_path / "out") == 0
+    assert asked[:3] == [message.HELLO, message.AUTH, "answer"]  # AUTH does not wait
+    requests = [row for row in asked if row != "answer"]
+    assert requests.count(message.ITEMS_GET) == len(path.parts) - 1 + 2  # a node each on the way; file object, contents
+    assert len(requests) == len(path.parts) - 1 + 2 + 4  # and HELLO, AUTH, VIEWS_GET, OWNED_GET
 
 
 def test_the_table_names_every_command_once():
