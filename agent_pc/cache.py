@@ -22,6 +22,8 @@ CREATE INDEX IF NOT EXISTS samples_of ON sample (grp, idx);
 CREATE TABLE IF NOT EXISTS source (path BLOB PRIMARY KEY, view INTEGER) WITHOUT ROWID;
 """
 _SAMPLES = 1 << 18  # of one chunk size that are looked for
+_NEAR = 64
+_NEAR_MOST = 4096
 _SLACK = 3  # rows no longer used are kept until there are this many times the used ones
 
 
@@ -33,6 +35,7 @@ class Cache:
         self._packer = zstandard.ZstdCompressor(level=1)
         self._opener = zstandard.ZstdDecompressor()
         self._used: set = set()
+        self._near: dict = {}  # listings that are likely to be asked for next
         self._added = False  # nodes since the last look at how many there are
         try:
             self._db = self._open(path)
@@ -78,18 +81,29 @@ class Cache:
         with self._lock:
             self._used.add(ref)
             self._added = True
+            self._near.pop(ref, None)
             self._db.execute("INSERT OR REPLACE INTO node VALUES (?,?,NULL,?)", (*ref, self._packer.compress(body)))
 
     def listing(self, ref: tuple) -> bytes | None:
         """How the directory looked whose node is `ref` (fdm.known)."""
         with self._lock:
             self._used.add(ref)
-            row = self._db.execute("SELECT listing FROM node WHERE grp=? AND idx=?", ref).fetchone()
-        return row[0] if row else None
+            if ref not in self._near:
+                self._approach(*ref)
+            return self._near.pop(ref, None)
+
+    def _approach(self, group: int, index: int) -> None:
+        """Directories near each other have nodes near each other."""
+        if len(self._near) > _NEAR_MOST:
+            self._near.clear()
+        bounds = (group, index - _NEAR, index + _NEAR)
+        rows = self._db.execute("SELECT grp, idx, listing FROM node WHERE grp=? AND idx BETWEEN ? AND ?", bounds)
+        self._near.update([((group, index), listing) for group, index, listing in rows])
 
     def add_listing(self, ref: tuple, body: bytes) -> None:
         """Only beside a node that is held."""
         with self._lock:
+            self._near.pop(ref, None)
             self._db.execute("UPDATE node SET listing=? WHERE grp=? AND idx=?", (body, *ref))
 
     def use(self, refs) -> None:
@@ -150,6 +164,7 @@ class Cache:
     def rollback(self) -> None:
         with self._lock:
             self._used.clear()
+            self._near.clear()
             self._db.rollback()
 
     def close(self) -> None:

@@ -25,12 +25,10 @@ class Entries:
         self._links: dict = {}
 
     def _directory(self, path: bytes, name: bytes, status, entry) -> Directory:
-        if entry is not None and unchanged(entry.head, status, 0) and entry.type == dtf.DIRECTORY:
-            extras = entry.tail
-        else:
-            extras = self._extras(path, status)
+        entry = entry if entry is not None and entry.head[0] == dtf.DIRECTORY else None
+        kept = entry is not None and unchanged(entry.head, status, 0)
         self._counts.directories += 1
-        return Directory(path, name, status, entry if entry is not None and entry.type == dtf.DIRECTORY else None, extras)
+        return Directory(path, name, status, entry, b"" if kept else self._extras(path, status), kept)
 
     def _extras(self, path: bytes, status) -> bytes:
         packed, problem = metadata.attributes(path)

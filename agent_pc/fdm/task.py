@@ -120,13 +120,14 @@ class Link:
 
 class Directory:
     """A directory being listed. `rows`: slots, Tasks, Links and Directories by name; `same`: nothing in it differs from `entry`;
-    `stirred`: something below it may. `found` (fdm.known.Found): how it was recognised; `seen` (fdm.known.Seen): how it looked."""
+    `kept`: nor does its own entry, which needs no `extras` then; `stirred`: something below it may. `found` (fdm.known.Found): how it was recognised; `seen` (fdm.known.Seen): how it looked."""
 
     __slots__ = (
         "digests",
         "entry",
         "extras",
         "found",
+        "kept",
         "name",
         "path",
         "ref",
@@ -138,12 +139,13 @@ class Directory:
         "stirred",
     )
 
-    def __init__(self, path: bytes, name: bytes, status, entry, extras: bytes):
+    def __init__(self, path: bytes, name: bytes, status, entry, extras: bytes, kept: bool = False):
         self.path = path
         self.name = name
         self.status = status
         self.entry = entry
         self.extras = extras
+        self.kept = kept
         self.rows: list = []
         self.digests: dict = {}  # digest of a LIST node of the old directory -> its packed ref
         self.same = False
@@ -178,7 +180,7 @@ class Directory:
         return [slot for slot in slots if slot]
 
     def _slot(self) -> tuple:
-        if self.entry is not None and unchanged(self.entry.head, self.status, 0):
+        if self.kept:
             return self.name, self.ref, self.entry.raw
         raw = nodes.pack_entry(dtf.DIRECTORY, 0, dtf.UNGUARDED, self.status, self.name, b"", self.extras, 0)
         return self.name, self.ref, raw
