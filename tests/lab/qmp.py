@@ -10,11 +10,14 @@ class QmpError(Exception):
 
 
 class Qmp:
+    """`events`: those that came so far, as QEMU names them, noticed with the next command."""
+
     def __init__(self, path: Path, timeout_s: float = 10):
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(timeout_s)
         self._socket.connect(str(path))
         self._lines = self._socket.makefile("r", encoding="utf-8")
+        self.events: list = []
         self._next()
         self.command("qmp_capabilities")
 
@@ -25,7 +28,7 @@ class Qmp:
         return json.loads(line)
 
     def command(self, name: str, **arguments):
-        """What the command returns; events that come in between are dropped."""
+        """What the command returns."""
         self._socket.sendall(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")
         while True:
             answer = self._next()
@@ -33,6 +36,7 @@ class Qmp:
                 raise QmpError("%s: %s" % (name, answer["error"]["desc"]))
             if "return" in answer:
                 return answer["return"]
+            self.events.append(answer["event"])
 
     def close(self) -> None:
         self._lines.close()
