@@ -1,9 +1,8 @@
 """A few threads that work ahead, made when there is work. What concurrent.futures does, which takes longer to load than a small restore takes.
 
-Used by session (decoding), backup (reading), dtm.sender (compressing).
+Used by session (decoding), backup (reading), bdm.contents (hashing), dtm.sender (compressing).
 """
 
-import itertools
 import threading
 from collections.abc import Callable, Iterable
 from queue import SimpleQueue
@@ -46,7 +45,7 @@ class Future:
 
 
 class Pool:
-    """`threads` at most; they are daemons, called `name`-0 and so on."""
+    """`threads` at most; they are daemons, called `name`-0 and so on. Context: stopped at the end, when no work is under way any more."""
 
     def __init__(self, threads: int, name: str):
         self._most = threads
@@ -54,7 +53,7 @@ class Pool:
         self._lock = threading.Lock()
         self._waiting: SimpleQueue = SimpleQueue()
         self._idle = 0
-        self._threads = 0
+        self._threads: list = []
         self._stopped = False
 
     def submit(self, work: Callable, *arguments) -> Future:
@@ -66,9 +65,10 @@ class Pool:
             self._waiting.put(future)
             if self._idle:
                 self._idle -= 1
-            elif self._threads < self._most:
-                threading.Thread(target=self._run, name=f"{self._name}-{self._threads}", daemon=True).start()
-                self._threads += 1
+            elif len(self._threads) < self._most:
+                thread = threading.Thread(target=self._run, name=f"{self._name}-{len(self._threads)}", daemon=True)
+                self._threads.append(thread)
+                thread.start()
         return future
 
     def map(self, work: Callable, *rows: Iterable) -> Iterable:
@@ -84,8 +84,16 @@ class Pool:
             future = self._waiting.get()
             if future is not None:
                 future.run(cancelled=True)
-        for _ in itertools.repeat(None, self._threads):
+        for _ in self._threads:
             self._waiting.put(None)
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.stop()
+        for thread in self._threads:
+            thread.join()
 
     def _run(self) -> None:
         while (future := self._waiting.get()) is not None:

@@ -8,10 +8,10 @@ import hashlib
 import os
 import struct
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 
 from agent_pc.bdm import librsync
 from agent_pc.bdm.sums import Sums
+from agent_pc.pool import Pool
 from firmware.formats import limits
 
 BLOCK_BYTES = limits.PACK_AIM_BYTES  # read at a time: a multiple of every chunk size, and one pack
@@ -69,7 +69,7 @@ def summed(handle: int, offset: int, length: int, chunk_bytes: int):
             yield block, librsync.sums(block, chunk_bytes)
         return
     coming: deque = deque()
-    with ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash") as pool:
+    with Pool(_HASHERS, "hash") as pool:
         try:
             for start in range(offset, offset + length, _STRETCH_BYTES):
                 wanted = min(_STRETCH_BYTES, offset + length - start)
@@ -80,9 +80,6 @@ def summed(handle: int, offset: int, length: int, chunk_bytes: int):
                 yield from _complete(*coming.popleft())
         except _Short:
             pass
-        finally:
-            for _, work in coming:
-                work.cancel()
 
 
 class _Short(Exception):
