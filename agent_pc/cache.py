@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS sample (grp INTEGER, idx INTEGER, chunk INTEGER, weak
 CREATE INDEX IF NOT EXISTS samples_of ON sample (grp, idx);
 CREATE TABLE IF NOT EXISTS source (path BLOB PRIMARY KEY, view INTEGER) WITHOUT ROWID;
 """
-_SAMPLES = 1 << 18  # of one chunk size that are looked for
+_SAMPLES = 1 << 16  # of one chunk size that are looked for
 _NEAR = 64
 _NEAR_MOST = 4096
 _SLACK = 3  # rows no longer used are kept until there are this many times the used ones

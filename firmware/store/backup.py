@@ -234,15 +234,21 @@ class Backup:
             catalog.txn.abort()
 
     def _refer(self, catalog, node: int, kind: int, group: int, index: int) -> None:
+        item = layout.item_number(kind, group, index)
+        references = self._change.references
+        count = references.get(item, 0)
+        if not count:
+            if not self.proofs.granted(item):
+                self._check_reference(catalog, node, kind, group, index)
+            self._store.holds.add(item)
+        references[item] = count + 1
+
+    def _check_reference(self, catalog, node: int, kind: int, group: int, index: int) -> None:
         if kind == packs.NODES and (group, index) >= (self.group, node):
             raise Refusal("PROTOCOL", "dtf.REF: node %d refers to node %d of BDF %d, which comes later" % (node, index, group))
         earlier = kind == packs.NODES and group == self.group  # than `node`, so it is there, if only in the same pack
         if not earlier and not self.may_refer(catalog, kind, group, index):
             raise Refusal("NOT_FOUND", "dtf.REF: no %s %d of BDF %d" % (packs.KIND_NAMES[kind], index, group))
-        item = layout.item_number(kind, group, index)
-        if item not in self._change.references:
-            self._store.holds.add(item)
-        self._change.refer(item)
 
     def may_refer(self, catalog, kind: int, group: int, index: int) -> bool:
         """Whether the item exists, and the client owns it or proved to hold it (earlier, or in this backup)."""
