@@ -3,14 +3,7 @@
 import pytest
 
 from agent_pc.sysinfo import table
-from tests.agent.rig import Appliance
-
-
-@pytest.fixture(scope="module")
-def appliance(tmp_path_factory):
-    made = Appliance(tmp_path_factory.mktemp("appliance"))
-    yield made
-    made.close()
+from tests.agent.fixtures import appliance  # noqa: F401  a fixture
 
 
 @pytest.fixture(autouse=True)

@@ -4,8 +4,7 @@ import os
 
 import pytest
 
-from agent_pc.sysinfo import table
-from tests.agent.rig import Appliance
+from tests.agent.fixtures import appliance, no_system_information  # noqa: F401  fixtures
 from tests.fda.counted import read  # noqa: F401  a fixture
 from tests.guard.rig import Mount
 
@@ -17,16 +16,3 @@ def mount(tmp_path):
     made = Mount(tmp_path)
     yield made
     made.close()
-
-
-@pytest.fixture(scope="module")
-def appliance(tmp_path_factory):
-    made = Appliance(tmp_path_factory.mktemp("appliance"))
-    yield made
-    made.close()
-
-
-@pytest.fixture(autouse=True)
-def no_system_information(monkeypatch):
-    """Every byte that is read and sent is of the files under test."""
-    monkeypatch.setattr(table, "ROWS", ())
